@@ -1,0 +1,177 @@
+from __future__ import annotations
+
+import math
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+from scipy.signal import oaconvolve
+from skimage import data
+from skimage.transform import rotate as skimage_rotate
+
+from udg.angle import Angle, bright_details, direction_scores, estimate_angle
+from udg.errors import InvalidImage, InvalidInput
+
+PHOTOS = ["astronaut", "camera", "chelsea", "coffee", "rocket"]
+
+
+def streaks(
+    shape: tuple[int, int], angle: float, *, length: float = 25, density: float = 0.002
+) -> np.ndarray:
+    """Streaks like ``/`` for positive angles, at random places and of random strength."""
+    half = int(length) // 2 + 4
+    row, column = np.mgrid[-half : half + 1, -half : half + 1]
+    theta = math.radians(angle)
+    along = row * math.cos(theta) - column * math.sin(theta)
+    across = row * math.sin(theta) + column * math.cos(theta)
+    streak = np.exp(-0.8 * across**2) / (1 + np.exp(2 * (np.abs(along) - length / 2)))
+    rng = np.random.default_rng(0)
+    seeds = (rng.random(shape) < density) * rng.uniform(0.3, 1, shape)
+    return np.clip(0.3 * oaconvolve(seeds, streak, mode="same"), 0, 1)
+
+
+def rainy(name: str, angle: float) -> np.ndarray:
+    photo = getattr(data, name)() / 255
+    photo = photo if photo.ndim == 3 else photo[:, :, None]
+    rain = streaks(photo.shape[:2], angle)[:, :, None]
+    return photo + rain - photo * rain
+
+
+@pytest.mark.parametrize("name", PHOTOS)
+def test_finds_rendered_rain(name: str) -> None:
+    errors = [
+        abs(estimate_angle(rainy(name, angle)).degrees - angle) for angle in (-40, -17, 0, 8, 33)
+    ]
+    assert np.mean(errors) <= 0.3
+    assert max(errors) <= 1.0
+
+
+def test_slash_is_positive() -> None:
+    slash = np.fliplr(np.eye(90))
+    assert estimate_angle(slash).degrees == pytest.approx(45.0, abs=0.5)
+    assert estimate_angle(slash[:, ::-1]).degrees == pytest.approx(-45.0, abs=0.5)
+
+
+@pytest.mark.parametrize("turn", [-15.0, 15.0])
+@pytest.mark.parametrize("name", ["chelsea", "coffee"])
+def test_turning_the_image_moves_the_answer(name: str, turn: float) -> None:
+    image = rainy(name, 5.0)
+    turned = np.clip(skimage_rotate(image, turn, order=3), 0, 1)
+    margin = [n // 5 for n in image.shape[:2]]
+    window = tuple(slice(m, -m) for m in margin)
+    moved = estimate_angle(turned[window]).degrees - estimate_angle(image[window]).degrees
+    assert moved == pytest.approx(-turn, abs=0.8)
+
+
+def test_mirror_changes_the_sign() -> None:
+    image = rainy("coffee", 20.0)
+    mirrored = estimate_angle(np.ascontiguousarray(image[:, ::-1])).degrees
+    assert mirrored == pytest.approx(-estimate_angle(image).degrees, abs=0.3)
+
+
+@pytest.mark.parametrize("method", ["spectrum", "tilt"])
+@pytest.mark.parametrize("shape", [(64, 64), (300, 400, 3), (2, 2), (5, 700)])
+def test_constant_image_has_no_direction(shape: tuple[int, ...], method: str) -> None:
+    for value in (0.0, 0.3, 1.0):
+        assert estimate_angle(np.full(shape, value), method=method) == Angle(0.0, 0.0)
+
+
+@pytest.mark.parametrize("shape", [(20, 24), (24, 20), (40, 40), (33, 150), (100, 130)])
+@pytest.mark.parametrize("angle", [-30.0, 0.0, 20.0])
+def test_small_images(shape: tuple[int, int], angle: float) -> None:
+    image = 0.2 + 0.5 * streaks(shape, angle, length=12, density=0.01)
+    assert estimate_angle(image).degrees == pytest.approx(angle, abs=4.0)
+
+
+@pytest.mark.parametrize("method", ["spectrum", "tilt"])
+@pytest.mark.parametrize("shape", [(2, 3), (11, 200), (12, 12), (13, 17), (12, 300)])
+def test_any_small_shape_gets_an_answer(shape: tuple[int, int], method: str) -> None:
+    noise = np.random.default_rng(3).random(shape)
+    degrees, confidence = estimate_angle(noise, method=method)
+    assert abs(degrees) <= 45
+    assert 0 <= confidence <= 1
+
+
+def test_large_image_is_shrunk_first() -> None:
+    large = np.kron(rainy("coffee", 12.0)[:, :, 0], np.ones((4, 5)))
+    # 5 : 4 stretches the tangent.
+    expected = math.degrees(math.atan(math.tan(math.radians(12.0)) * 5 / 4))
+    assert estimate_angle(large).degrees == pytest.approx(expected, abs=1.0)
+    assert bright_details(large.astype(np.float32)).size <= 1.01 * 480**2
+
+
+def test_every_direction_with_limit_90() -> None:
+    for angle in (-85.0, -60.0, 50.0, 75.0, 89.0):
+        image = 0.2 + 0.5 * streaks((200, 260), angle)
+        found = estimate_angle(image, limit=90.0).degrees
+        assert abs((found - angle + 90) % 180 - 90) < 0.5
+
+
+@pytest.mark.parametrize("method", ["spectrum", "tilt"])
+def test_answer_stays_within_limit(method: str) -> None:
+    image = 0.2 + 0.5 * streaks((100, 120), 40.0)
+    for limit in (0.1, 10.0, 35.0):
+        assert abs(estimate_angle(image, limit=limit, method=method).degrees) <= limit
+    # The better direction outside is known, and the answer not trusted.
+    assert estimate_angle(image, limit=10.0).confidence == 0.0
+
+
+def test_confidence_tells_rain_from_noise() -> None:
+    noise = np.random.default_rng(0).random((300, 400))
+    sure = [estimate_angle(rainy(name, 10.0)).confidence for name in PHOTOS]
+    assert estimate_angle(noise).confidence < 0.3
+    assert 0.5 < min(sure) <= max(sure) <= 1
+
+
+def test_two_directions_lower_the_confidence() -> None:
+    one = streaks((300, 300), -20.0)
+    two = np.clip(one + streaks((300, 300), 20.0), 0, 1)
+    assert estimate_angle(two).confidence < 0.5 * estimate_angle(one).confidence
+
+
+def test_scores_peak_at_the_answer() -> None:
+    image = rainy("camera", -25.0)
+    details = bright_details(image[:, :, 0].astype(np.float32))
+    angles, scores = direction_scores(details)
+    assert angles.shape == scores.shape == (360,)
+    assert scores.mean() == pytest.approx(0, abs=1e-5)
+    assert angles[scores.argmax()] == pytest.approx(-25.0, abs=1.0)
+
+
+def test_same_image_in_other_types() -> None:
+    image = (255 * rainy("chelsea", 15.0)).astype(np.uint8)
+    answer = estimate_angle(image)
+    assert estimate_angle(image) == answer
+    assert estimate_angle(image.astype(np.uint16) * 257) == pytest.approx(answer, abs=1e-3)
+    assert estimate_angle(image / 255) == pytest.approx(answer, abs=1e-3)
+    assert estimate_angle(image * 1.0, data_range=255) == pytest.approx(answer, abs=1e-3)
+
+
+def test_read_only_input_is_unharmed() -> None:
+    image = rainy("coffee", 3.0)[:120, :150]
+    before = image.copy()
+    image.flags.writeable = False
+    for method in ("spectrum", "tilt"):
+        estimate_angle(image, method=method)
+    np.testing.assert_array_equal(image, before)
+
+
+@pytest.mark.parametrize("limit", [0.0, -5.0, 90.1, math.nan, math.inf])
+def test_limit_out_of_range_is_refused(limit: float) -> None:
+    with pytest.raises(InvalidInput, match="limit"):
+        estimate_angle(np.zeros((20, 20)), limit=limit)
+
+
+def test_unusable_arguments_are_refused() -> None:
+    with pytest.raises(InvalidInput, match="spectrum"):
+        estimate_angle(np.zeros((20, 20)), method="fourier")
+    with pytest.raises(InvalidImage, match="data_range"):
+        estimate_angle(np.full((20, 20), 200.0))
+
+
+def test_import_is_light() -> None:
+    heavy = "{'scipy', 'skimage', 'numba', 'torch', 'cupy'}"
+    code = f"import sys, udg.angle, udg.rotation, udg.tilt; print({heavy} & set(sys.modules))"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "set()"

@@ -1,0 +1,428 @@
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+from click.testing import CliRunner
+
+import udg
+from udg import files
+from udg.cli import main
+from udg.errors import InvalidInput
+from udg.objective import Weights
+
+
+def noise(shape=(20, 30, 3), dtype=np.uint8, seed=0):
+    return np.random.default_rng(seed).integers(0, np.iinfo(dtype).max, shape, dtype)
+
+
+def result_for(image, **settings):
+    """What `udg.solve` returns, with rain that is 0.1 everywhere."""
+    full = np.iinfo(image.dtype).max
+    rain = np.full(image.shape[:2], 0.1, np.float32)
+    return SimpleNamespace(
+        derained=np.clip(image.astype(np.float32) - 0.1 * full, 0, full),
+        rain=rain,
+        background=rain,
+        angle=settings.get("angle", 12.5) if settings.get("angle") != "auto" else 12.5,
+        confidence=None,
+        weights=Weights(0.002, 0.15, 0.05, 0.01),
+        model=settings.get("model", "rain"),
+        objective=1.5,
+        gap=float("inf"),
+        iterations=7,
+        reason="max_iter",
+        seconds=0.25,
+    )
+
+
+@pytest.fixture
+def solved(monkeypatch):
+    """Replace `udg.solve` by something quick; gives the settings of its calls."""
+    calls = []
+
+    def solve(image, **settings):
+        calls.append(settings)
+        return result_for(image, **settings)
+
+    monkeypatch.setattr(udg, "solve", solve)
+    return calls
+
+
+@pytest.fixture
+def folder(tmp_path, monkeypatch):
+    """Three pictures in rainy/, the current folder; nothing hidden may be left."""
+    monkeypatch.chdir(tmp_path)
+    Path("rainy").mkdir()
+    for number, name in enumerate(("a.png", "b.jpg", "c.tif")):
+        files.write(Path("rainy", name), noise(seed=number))
+    yield tmp_path
+    assert not list(tmp_path.rglob(".*"))
+
+
+def call(*arguments, code=0):
+    result = CliRunner().invoke(main, [str(argument) for argument in arguments])
+    if result.exception and not isinstance(result.exception, SystemExit):
+        raise result.exception
+    assert result.exit_code == code, result.output
+    return result
+
+
+pytestmark = pytest.mark.usefixtures("folder")
+
+
+# derain
+
+
+def test_folder_to_folder(solved):
+    result = call("derain", "rainy", "-o", "out")
+    assert sorted(path.name for path in Path("out").iterdir()) == ["a.png", "b.jpg", "c.tif"]
+    for name, format in (("a.png", "PNG"), ("b.jpg", "JPEG"), ("c.tif", "TIFF")):
+        assert files.read(Path("out", name)).format == format
+    lines = result.stdout.splitlines()
+    assert lines[0].split("\t")[:3] == ["picture", "result", "angle"]
+    assert [line.split("\t")[1] for line in lines[1:]] == ["out/a.png", "out/b.jpg", "out/c.tif"]
+    assert result.stderr == ""
+    assert solved == [{"angle": "auto"}] * 3
+
+
+def test_one_file_to_another_format_and_options_passed_on(solved):
+    options = "--angle -12 --tau .1 --lam-x .2 --lam-y .3 --lam-r .4 --model signed --method joint"
+    call(
+        *("derain", "rainy/a.png", "-o", "new/x.tif", *options.split()),
+        *("--tol", ".01", "--max-iter", "5", "--save-rain"),
+    )
+    assert solved == [
+        {
+            "angle": -12.0,
+            "tau": 0.1,
+            "lam_x": 0.2,
+            "lam_y": 0.3,
+            "lam_r": 0.4,
+            "model": "signed",
+            "method": "joint",
+            "tol": 0.01,
+            "max_iter": 5,
+        }
+    ]
+    expected = np.rint(np.clip(noise() - 25.5, 0, 255))
+    np.testing.assert_allclose(files.read("new/x.tif").pixels, expected, atol=1)
+    layer = files.read("new/x_rain.png").pixels
+    assert layer.dtype == np.uint16
+    assert set(layer.ravel()) == {round(0.55 * 65535)}  # middle grey is no rain
+
+
+@pytest.mark.usefixtures("solved")
+def test_rain_layer_is_16_bit_grey():
+    call("derain", "rainy/a.png", "-o", "x.png", "--save-rain")
+    layer = files.read("x_rain.png").pixels
+    assert layer.shape == (20, 30)
+    np.testing.assert_array_equal(layer, round(0.1 * 65535))
+
+
+@pytest.mark.usefixtures("solved")
+def test_depth_alpha_and_profile_are_kept():
+    pixels = noise((8, 9, 4), np.uint16)
+    files.write("deep.png", pixels, files.Picture(pixels, "PNG", dpi=(300, 300)))
+    call("derain", "deep.png", "-o", "out.png")
+    picture = files.read("out.png")
+    assert picture.pixels.dtype == np.uint16
+    assert picture.dpi == pytest.approx((300, 300), rel=1e-3)
+
+
+@pytest.mark.usefixtures("solved")
+def test_one_bad_file_does_not_stop_the_rest():
+    Path("rainy/bad.png").write_bytes(b"not a picture")
+    result = call("derain", "rainy", "missing.png", "-o", "out", code=1)
+    assert sorted(path.name for path in Path("out").iterdir()) == ["a.png", "b.jpg", "c.tif"]
+    assert "2 of 5 failed" in result.stderr
+    assert "rainy/bad.png is not a picture" in result.stderr
+    assert "cannot read missing.png: it does not exist" in result.stderr
+    assert "Traceback" not in result.output
+
+
+def test_unexpected_error_is_that_files_failure(monkeypatch):
+    def solve(image, **settings):
+        raise ZeroDivisionError("a bug")
+
+    monkeypatch.setattr(udg, "solve", solve)
+    result = call("derain", "rainy/a.png", "-o", "out", code=1)
+    assert "rainy/a.png: ZeroDivisionError: a bug" in result.stderr
+    assert "Traceback" not in result.stderr
+    result = call("derain", "rainy/a.png", "-o", "out", "--debug", code=1)
+    assert 'raise ZeroDivisionError("a bug")' in result.stderr
+
+
+def test_image_refused_by_the_method_is_named(monkeypatch):
+    def solve(image, **settings):
+        raise InvalidInput("the image is too small")
+
+    monkeypatch.setattr(udg, "solve", solve)
+    result = call("derain", "rainy/a.png", "-o", "out", code=1)
+    assert "rainy/a.png: the image is too small" in result.stderr
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ("derain", "Missing argument"),
+        ("derain rainy", "Missing option"),
+        ("derain rainy -o out --angle left", "give a number of degrees, or auto"),
+        ("derain rainy -o out --angle nan", "give a number of degrees, or auto"),
+        ("derain rainy -o out --tau -1", "-1"),
+        ("derain rainy -o out --model sideways", "sideways"),
+        ("derain rainy -o out --jobs 0", "jobs"),
+        ("derain rainy -o out --resume --overwrite", "give one of them"),
+        ("derain rainy -o out.png", "one file for 3 pictures"),
+        ("derain rainy -o rainy", "is an input"),
+        ("derain nothing* -o out", "no picture matches"),
+        ("derain rainy/a.png -o a.gif", "suffix"),
+        ("evaluate nowhere", "nowhere"),
+        ("angle", "Missing argument"),
+        ("wash rainy", "No such command"),
+    ],
+)
+def test_usage_errors_come_before_any_work(solved, arguments, message):
+    result = call(*arguments.split(), code=2)
+    assert message in result.stderr
+    assert solved == []
+    assert not Path("out").exists()
+
+
+@pytest.mark.usefixtures("solved")
+def test_existing_results_need_overwrite():
+    call("derain", "rainy/a.png", "-o", "x.png")
+    before = Path("x.png").read_bytes()
+    result = call("derain", "rainy/c.tif", "-o", "x.png", code=2)
+    assert "x.png already exists" in result.stderr
+    assert Path("x.png").read_bytes() == before
+    call("derain", "rainy/c.tif", "-o", "x.png", "--overwrite")
+    assert Path("x.png").read_bytes() != before
+
+
+def test_resume_does_the_rest(solved):
+    call("derain", "rainy/b.jpg", "-o", "out/b.jpg")
+    result = call("derain", "rainy", "-o", "out", "--resume", "--json", "report.json")
+    assert "1 done before" in result.stderr
+    assert len(solved) == 3
+    report = json.loads(Path("report.json").read_text())
+    assert {file["input"]: file["status"] for file in report["files"]} == {
+        "rainy/a.png": "done",
+        "rainy/b.jpg": "skipped",
+        "rainy/c.tif": "done",
+    }
+
+
+def test_interrupt_keeps_what_is_finished(monkeypatch):
+    calls = []
+
+    def solve(image, **settings):
+        calls.append(settings)
+        if len(calls) == 2:
+            raise KeyboardInterrupt
+        return result_for(image)
+
+    monkeypatch.setattr(udg, "solve", solve)
+    result = call("derain", "rainy", "-o", "out", "--json", "-", code=130)
+    assert [path.name for path in Path("out").iterdir()] == ["a.png"]
+    assert "--resume" in result.stderr
+    report = json.loads(result.stdout)
+    assert report["interrupted"]
+    assert [file["input"] for file in report["files"]] == ["rainy/a.png"]
+    call("derain", "rainy", "-o", "out", "--resume")
+    assert len(list(Path("out").iterdir())) == 3
+    assert len(calls) == 4
+
+
+@pytest.mark.usefixtures("solved")
+def test_json_is_clean_and_complete():
+    Path("rainy/bad.png").touch()
+    result = call("derain", "rainy", "-o", "out", "--save-rain", "--json", "-", code=1)
+    report = json.loads(result.stdout)
+    assert report["udg"] == udg.__version__
+    assert report["failed"] == 1
+    assert not report["interrupted"]
+    first, _, bad, _ = report["files"]
+    assert first == {
+        "input": "rainy/a.png",
+        "output": "out/a.png",
+        "rain": "out/a_rain.png",
+        "status": "done",
+        "angle": 12.5,
+        "confidence": None,
+        "weights": {"tau": 0.002, "lam_x": 0.15, "lam_y": 0.05, "lam_r": 0.01},
+        "objective": 1.5,
+        "gap": None,
+        "iterations": 7,
+        "reason": "max_iter",
+        "seconds": 0.25,
+    }
+    assert bad["input"] == "rainy/bad.png"
+    assert "is empty" in bad["error"]
+
+
+@pytest.mark.usefixtures("solved")
+def test_quiet_says_nothing_if_all_went_well():
+    result = call("derain", "rainy", "-o", "out", "-q")
+    assert result.output == ""
+
+
+@pytest.mark.usefixtures("solved")
+def test_what_a_format_cannot_hold_is_noted():
+    files.write("clear.png", noise((8, 9, 4)))
+    result = call("derain", "clear.png", "-o", "out.jpg")
+    assert "note: out.jpg: JPEG cannot hold transparency" in result.stderr
+
+
+@pytest.mark.usefixtures("solved")
+def test_folder_that_cannot_be_made():
+    Path("file").touch()
+    result = call("derain", "rainy/a.png", "-o", "file/out/x.png", code=1)
+    assert "cannot make the folder file/out" in result.stderr
+
+
+def test_the_real_method():
+    clean = np.full((48, 56, 3), 90, np.uint8)
+    files.write("clean.png", clean)
+    call("synthesize", "clean.png", "-o", "rain.png", "--angle", "10", "--seed", "1")
+    call("derain", "rain.png", "-o", "x.png", "--method", "joint", "--angle", "10", "--save-rain")
+    before, after = (
+        np.abs(files.read(name).pixels.astype(float) - clean).mean()
+        for name in ("rain.png", "x.png")
+    )
+    assert after < before / 2
+
+
+# The other commands
+
+
+def test_demo(solved):
+    result = call("demo")
+    panels = files.read("udg-demo.png").pixels
+    width = panels.shape[1]
+    side = (width - 16) // 3
+    assert (panels[:, side : side + 8] == 255).all()
+    left, middle = panels[:, :side].astype(float), panels[:, side + 8 : 2 * side + 8].astype(float)
+    np.testing.assert_allclose(middle, np.clip(left - 25.5, 0, 255), atol=0.51)
+    np.testing.assert_allclose(panels[:, -side:], 0.9 * 255, atol=1)
+    assert "udg-demo.png: input | derained | rain, shown 9.0× brighter" in result.stdout
+    assert "angle 12.5°" in result.stdout
+    assert "already exists" in call("demo", code=2).stderr
+    call("demo", "--overwrite", "-o", "udg-demo.png")
+    assert "suffix" in call("demo", "-o", "x.gif", code=1).stderr
+
+
+@pytest.mark.parametrize("jobs", [1, 2])
+def test_angle(jobs):
+    for name, degrees in (("left.png", -15), ("right.png", 20)):
+        rainy = udg.synthesize(np.full((128, 128), 90, np.uint8), angle=degrees, seed=2).rainy
+        files.write(name, rainy.astype(np.uint8))
+    Path("bad.png").touch()
+    names = ("left.png", "bad.png", "right.png")
+    result = call("angle", *names, "--json", "-", "--jobs", jobs, code=1)
+    left, bad, right = json.loads(result.stdout)["files"]
+    assert left["angle"] == pytest.approx(-15, abs=2)
+    assert right["angle"] == pytest.approx(20, abs=2)
+    assert 0 <= left["confidence"] <= 1
+    assert bad["status"] == "failed"
+    table = call("angle", "left.png").stdout.splitlines()
+    assert table[0] == "picture\tangle\tconfidence"
+    assert float(table[1].split("\t")[1]) == pytest.approx(left["angle"], abs=0.06)
+
+
+def test_synthesize_is_seeded_and_every_picture_has_its_own_rain():
+    Path("clean").mkdir()
+    for name in ("a.png", "b.png"):
+        files.write(Path("clean", name), np.full((64, 64, 3), 80, np.uint8))
+    options = ("--length", 20, "--density", 0.2, "--blend", "add", "--save-rain")
+    call("synthesize", "clean", "-o", "one", *options, "--seed", 5)
+    call("synthesize", "clean/b.png", "-o", "two", *options, "--seed", 6)
+    first, second = (files.read(Path("one", name)).pixels for name in ("a.png", "b.png"))
+    assert (first != second).any()
+    np.testing.assert_array_equal(second, files.read("two/b.png").pixels)
+    layer = files.read("two/b_rain.png").pixels / 65535
+    np.testing.assert_allclose(second[..., 0], np.minimum(80 + 255 * layer, 255), atol=0.51)
+
+
+def test_help_and_version():
+    for command in ((), ("derain",), ("demo",), ("angle",), ("synthesize",), ("evaluate",)):
+        assert "Usage" in call(*command, "--help").stdout
+    assert udg.__version__ in call("--version").stdout
+
+
+def run_python(code, **options):
+    environment = os.environ | {"PYTHONPATH": str(Path(udg.__file__).parents[1])}
+    return subprocess.Popen([sys.executable, *code], env=environment, text=True, **options)
+
+
+def test_help_imports_nothing_slow():
+    code = (
+        "import sys, udg.cli; from click.testing import CliRunner;"
+        "CliRunner().invoke(udg.cli.main, ['derain', '--help']);"
+        "print([name for name in ('rich', 'numba', 'skimage', 'tifffile', 'imagecodecs', 'PIL')"
+        " if name in sys.modules])"
+    )
+    process = run_python(["-c", code], stdout=subprocess.PIPE)
+    assert process.communicate(timeout=60)[0].strip() == "[]"
+
+
+SLOW = """
+import time
+from pathlib import Path
+import numpy as np, udg
+from types import SimpleNamespace
+
+def solve(image, **settings):
+    if image[0, 0, 0] == 0:  # every picture but the first takes for ever
+        Path("started").touch()
+        time.sleep(120)
+    rain = np.zeros(image.shape[:2], np.float32)
+    return SimpleNamespace(
+        derained=image.astype(np.float32), rain=rain, angle=0.0, confidence=None,
+        weights=udg.RAIN_WEIGHTS, model="rain", objective=0.0, gap=0.0, iterations=1,
+        reason="gap", seconds=0.0,
+    )
+
+udg.solve = solve
+if __name__ == "__main__":
+    from udg.cli import main
+    main()
+"""
+
+
+@pytest.mark.skipif(os.name == "nt", reason="process groups of POSIX")
+@pytest.mark.parametrize("jobs", ["1", "2"])
+def test_ctrl_c_in_a_terminal(jobs):
+    Path("slow.py").write_text(SLOW)
+    for number, name in enumerate("abcd"):
+        files.write(f"{name}.png", np.full((8, 8, 3), 9 if number == 0 else 0, np.uint8))
+    process = run_python(
+        ["slow.py", "derain", "a.png", "b.png", "c.png", "d.png", "-o", "out", "--jobs", jobs],
+        stderr=subprocess.PIPE,
+        start_new_session=True,
+    )
+    try:
+        deadline = time.monotonic() + 40
+        while not (Path("started").exists() and Path("out/a.png").exists()):
+            assert process.poll() is None, process.stderr.read()
+            assert time.monotonic() < deadline
+            time.sleep(0.02)
+        os.killpg(process.pid, signal.SIGINT)  # a terminal sends it to all of the group
+        errors = process.communicate(timeout=40)[1]
+    finally:
+        if process.poll() is None:
+            os.killpg(process.pid, signal.SIGKILL)
+            process.communicate()
+    assert process.returncode == 130
+    assert "1 finished and kept" in errors
+    assert "--resume" in errors
+    assert "Traceback" not in errors
+    assert [path.name for path in Path("out").iterdir()] == ["a.png"]

@@ -1,0 +1,42 @@
+"""Remove rain streaks and stripes from a single image, without training data."""
+
+from udg._version import __version__
+from udg.admm import Alternating, Joint
+from udg.angle import Angle, estimate_angle
+from udg.errors import FileError, InvalidImage, InvalidInput, MissingExtra, UdgError
+from udg.metrics import psnr_rgb, psnr_y, ssim_y
+from udg.objective import PAPER_WEIGHTS, Problem, Weights, objective
+from udg.primal_dual import PrimalDual
+from udg.rain import Synthetic, render_streaks, synthesize
+from udg.solver import PAPER, RAIN_WEIGHTS, Checkpoint, Result, Solved, minimize, solve
+
+__all__ = [
+    "PAPER",
+    "PAPER_WEIGHTS",
+    "RAIN_WEIGHTS",
+    "Alternating",
+    "Angle",
+    "Checkpoint",
+    "FileError",
+    "InvalidImage",
+    "InvalidInput",
+    "Joint",
+    "MissingExtra",
+    "PrimalDual",
+    "Problem",
+    "Result",
+    "Solved",
+    "Synthetic",
+    "UdgError",
+    "Weights",
+    "__version__",
+    "estimate_angle",
+    "minimize",
+    "objective",
+    "psnr_rgb",
+    "psnr_y",
+    "render_streaks",
+    "solve",
+    "ssim_y",
+    "synthesize",
+]

@@ -1,0 +1,6 @@
+"""ADMM with closed-form steps in the transform domain: the paper's alternation, and jointly."""
+
+from udg.admm.alternating import Alternating
+from udg.admm.joint import Joint
+
+__all__ = ["Alternating", "Joint"]

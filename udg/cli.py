@@ -1,0 +1,564 @@
+"""The command line: ``udg derain | demo | angle | synthesize | evaluate``.
+
+Results go to stdout, everything else to stderr. The exit code is 0 if all went well, 1 if some
+files failed, 2 if the command itself was wrong, and 130 after Ctrl-C. Imports that take time wait
+until a command needs them.
+"""
+
+from __future__ import annotations
+
+import functools
+import json
+import math
+import sys
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import click
+
+from udg._version import __version__
+from udg.errors import InvalidInput, UdgError
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from udg.batch import Outcome, Task, Work
+    from udg.evaluation import Evaluation
+
+__all__ = ["main"]
+
+F = TypeVar("F", bound=Callable[..., Any])
+Option = Callable[[F], F]
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(__version__, prog_name="udg")
+def main() -> None:
+    """Remove rain streaks and stripes from single pictures, without training data."""
+
+
+# Options that commands share
+
+
+def _angle_or_auto(context: click.Context, option: click.Parameter, value: str) -> float | str:
+    if value == "auto":
+        return value
+    try:
+        degrees = float(value)
+    except ValueError:
+        degrees = math.nan
+    if not math.isfinite(degrees):
+        raise click.BadParameter("give a number of degrees, or auto")
+    return degrees
+
+
+def _all_of(*options: Option[Any]) -> Option[Any]:
+    return lambda command: functools.reduce(lambda f, option: option(f), reversed(options), command)
+
+
+_path = click.Path(path_type=Path)
+_weight = click.FloatRange(min=0)
+
+_inputs = click.argument("inputs", nargs=-1, required=True, type=_path, metavar="IN...")
+_output = click.option(
+    "-o", "--output", required=True, type=_path, help="File for one picture, folder for several."
+)
+_recursive = click.option("--recursive", is_flag=True, help="Search folders in folders too.")
+_json = click.option(
+    "--json", "report", type=_path, metavar="FILE|-", help="Write results as JSON; - is stdout."
+)
+_overwrite = click.option("--overwrite", is_flag=True, help="Replace existing files.")
+_resume = click.option("--resume", is_flag=True, help="Skip pictures whose results exist.")
+_jobs = click.option(
+    "--jobs",
+    type=click.IntRange(min=1),
+    default=1,
+    show_default=True,
+    help="Pictures to work on at once, each with its share of the cores.",
+)
+_messages = _all_of(
+    click.option("-q", "--quiet", is_flag=True, help="Show failures only."),
+    click.option("--debug", is_flag=True, help="Show where errors come from."),
+)
+_solver = _all_of(
+    click.option(
+        "--angle",
+        default="auto",
+        show_default=True,
+        metavar="DEG|auto",
+        callback=_angle_or_auto,
+        help="Direction of the streaks, clockwise from vertical: / is positive.",
+    ),
+    click.option("--tau", type=_weight, help="Smoothness of the background."),
+    click.option("--lam-x", type=_weight, help="Smoothness of rain along the streaks."),
+    click.option("--lam-y", type=_weight, help="Faithfulness of rain across the streaks."),
+    click.option("--lam-r", type=_weight, help="Sparsity of rain; higher takes less."),
+    click.option(
+        "--model", type=click.Choice(["rain", "signed"]), help="rain adds light; signed: stripes."
+    ),
+    click.option("--method", type=click.Choice(["primal-dual", "joint", "alternating"])),
+    click.option(
+        "--tol", type=_weight, help="Proven relative distance from the minimum to stop at."
+    ),
+    click.option("--max-iter", type=click.IntRange(min=1), help="Stop after so many iterations."),
+)
+
+
+def _given(settings: dict[str, Any]) -> dict[str, Any]:
+    """Leave to the library what was not said."""
+    return {name: value for name, value in settings.items() if value is not None}
+
+
+# Commands
+
+
+@main.command()
+@_inputs
+@_output
+@_solver
+@click.option("--save-rain", is_flag=True, help="Write the rain, <name>_rain.png, 16-bit grey.")
+@_recursive
+@_json
+@_jobs
+@_resume
+@_overwrite
+@_messages
+def derain(
+    inputs: tuple[Path, ...],
+    output: Path,
+    save_rain: bool,
+    recursive: bool,
+    report: Path | None,
+    jobs: int,
+    resume: bool,
+    overwrite: bool,
+    quiet: bool,
+    debug: bool,
+    **settings: Any,
+) -> None:
+    """Remove rain from pictures.
+
+    IN are files, folders and patterns such as "*.jpg". Results have the names, format and bit depth
+    of their inputs, with colour profile and EXIF, unless --output names a file of another format.
+    """
+    with _plain_exits(debug):
+        from udg import batch
+
+        todo, done = _plan(inputs, output, save_rain, recursive, overwrite, resume)
+        work = functools.partial(batch.derain_file, settings=_given(settings))
+        outcomes, interrupted = _run(todo, work, jobs, quiet)
+        if not quiet and report != Path("-"):
+            _print_table(
+                ["picture", "result", "angle", "gap", "iterations", "seconds"],
+                [
+                    [
+                        str(outcome.task.source),
+                        str(outcome.task.target),
+                        f"{outcome.facts['angle']:.1f}",
+                        _rounded(outcome.facts["gap"], ".1e"),
+                        str(outcome.facts["iterations"]),
+                        f"{outcome.facts['seconds']:.1f}",
+                    ]
+                    for outcome in outcomes
+                    if outcome.error is None
+                ],
+            )
+        _write_report(report, _as_json(outcomes, done, interrupted))
+        _finish(outcomes, quiet, debug, interrupted, done=len(done), left=len(todo) - len(outcomes))
+
+
+@main.command()
+@click.option(
+    "-o", "--output", type=_path, default="udg-demo.png", show_default=True, help="PNG to write."
+)
+@_overwrite
+@_messages
+def demo(output: Path, overwrite: bool, quiet: bool, debug: bool) -> None:
+    """Derain a picture that comes with udg and show input, result and rain side by side."""
+    with _plain_exits(debug):
+        from importlib import resources
+
+        import udg
+        from udg import files
+
+        if output.exists() and not overwrite:
+            raise click.UsageError(f"{output} already exists; replace it with --overwrite")
+        with resources.as_file(resources.files("udg") / "assets" / "demo.png") as path:
+            picture = files.read(path)
+        started = time.perf_counter()
+        result = udg.solve(picture.pixels)
+        seconds = time.perf_counter() - started
+        panels, gain = _side_by_side(picture.pixels, result.derained, result.rain)
+        files.write(output, panels, overwrite=overwrite)
+        if not quiet:
+            brighter = f", shown {gain:.1f}× brighter" if gain > 1 else ""
+            click.echo(f"{output.resolve()}: input | derained | rain{brighter}")
+            click.echo(
+                f"angle {result.angle:.1f}°, {seconds:.1f} s, "
+                f"at most {100 * result.gap:.2g} % above the minimum (gap)"
+            )
+
+
+@main.command()
+@_inputs
+@click.option("--method", type=click.Choice(["spectrum", "tilt"]), default="spectrum")
+@_recursive
+@_json
+@_jobs
+@_messages
+def angle(
+    inputs: tuple[Path, ...],
+    method: str,
+    recursive: bool,
+    report: Path | None,
+    jobs: int,
+    quiet: bool,
+    debug: bool,
+) -> None:
+    """Estimate the direction of the streaks, in degrees clockwise from vertical."""
+    with _plain_exits(debug):
+        from udg import batch
+
+        with _usage_errors():
+            found = batch.expand(inputs, recursive=recursive)
+        tasks = [batch.Task(one.path, number=number) for number, one in enumerate(found)]
+        work = functools.partial(batch.angle_file, settings={"method": method})
+        outcomes, interrupted = _run(tasks, work, jobs, quiet)
+        if report != Path("-"):
+            _print_table(
+                ["picture", "angle", "confidence"],
+                [
+                    [
+                        str(outcome.task.source),
+                        f"{outcome.facts['angle']:.1f}",
+                        _rounded(outcome.facts["confidence"], ".2f"),
+                    ]
+                    for outcome in outcomes
+                    if outcome.error is None
+                ],
+            )
+        _write_report(report, _as_json(outcomes, [], interrupted))
+        _finish(outcomes, quiet, debug, interrupted)
+
+
+@main.command()
+@_inputs
+@_output
+@click.option("--angle", type=float, help="Direction of the streaks, clockwise from vertical.")
+@click.option("--length", type=_weight, help="Length of a streak in pixels.")
+@click.option("--width", type=_weight, help="Width of a streak in pixels.")
+@click.option("--density", type=click.FloatRange(0, 1), help="Part of the picture under streaks.")
+@click.option("--intensity", type=click.FloatRange(0, 1), help="Brightness of the streaks.")
+@click.option("--blend", type=click.Choice(["screen", "add"]), help="How light adds up.")
+@click.option(
+    "--seed",
+    type=click.IntRange(min=0),
+    default=0,
+    show_default=True,
+    help="Of the first picture; the next ones count on.",
+)
+@click.option("--save-rain", is_flag=True, help="Write the rain, <name>_rain.png, 16-bit grey.")
+@_recursive
+@_overwrite
+@_messages
+def synthesize(
+    inputs: tuple[Path, ...],
+    output: Path,
+    save_rain: bool,
+    recursive: bool,
+    overwrite: bool,
+    quiet: bool,
+    debug: bool,
+    **settings: Any,
+) -> None:
+    """Put rain on clean pictures."""
+    with _plain_exits(debug):
+        from udg import batch
+
+        tasks, _ = _plan(inputs, output, save_rain, recursive, overwrite, resume=False)
+        work = functools.partial(batch.synthesize_file, settings=_given(settings))
+        outcomes, interrupted = _run(tasks, work, 1, quiet)
+        if not quiet:
+            _print_table(
+                ["picture", "result", "seed"],
+                [
+                    [
+                        str(outcome.task.source),
+                        str(outcome.task.target),
+                        str(outcome.facts["seed"]),
+                    ]
+                    for outcome in outcomes
+                    if outcome.error is None
+                ],
+            )
+        _finish(outcomes, quiet, debug, interrupted)
+
+
+@main.command()
+@click.argument("folder", type=click.Path(exists=True, file_okay=False, path_type=Path))
+@_solver
+@click.option("--save", type=_path, metavar="DIR", help="Keep the derained pictures there.")
+@_json
+@_jobs
+@_overwrite
+@_messages
+def evaluate(
+    folder: Path,
+    save: Path | None,
+    report: Path | None,
+    jobs: int,
+    overwrite: bool,
+    quiet: bool,
+    debug: bool,
+    **settings: Any,
+) -> None:
+    """Derain FOLDER/rainy and compare with FOLDER/clean; pairs have the same name.
+
+    PSNR and SSIM are measured on luma 16-235 (MATLAB's rgb2ycbcr).
+    """
+    with _plain_exits(debug), _usage_errors():
+        from udg.evaluation import evaluate, find_pairs
+
+        count = len(find_pairs(folder)[0])
+        with _progress(count, quiet) as (outcomes, collect):
+            result = evaluate(
+                folder,
+                jobs=jobs,
+                save=save,
+                overwrite=overwrite,
+                report=collect,
+                **_given(settings),
+            )
+        if report != Path("-"):
+            _print_scores(result, quiet)
+        _write_report(report, result.as_dict())
+        succeeded = [outcome for outcome in outcomes if outcome.error is None]
+        _finish([*succeeded, *result.failures], quiet, debug, interrupted=False)
+
+
+# Steps
+
+
+def _plan(
+    inputs: Sequence[Path],
+    output: Path,
+    rain: bool,
+    recursive: bool,
+    overwrite: bool,
+    resume: bool,
+) -> tuple[list[Task], list[Task]]:
+    """Say what to do and what is done, before anything is touched."""
+    from udg import batch
+
+    if overwrite and resume:
+        raise click.UsageError("--resume skips what --overwrite would replace; give one of them")
+    with _usage_errors():
+        found = batch.expand(inputs, recursive=recursive, outside=output)
+        tasks = batch.plan(found, output, rain=rain)
+        return batch.pending(tasks, overwrite=overwrite, resume=resume)
+
+
+def _run(tasks: list[Task], work: Work, jobs: int, quiet: bool) -> tuple[list[Outcome], bool]:
+    """Run a batch behind a progress bar; after Ctrl-C return what was finished."""
+    from udg import batch
+
+    interrupted = False
+    with _progress(len(tasks), quiet) as (outcomes, collect):
+        try:
+            batch.run(tasks, work, jobs=jobs, report=collect)
+        except KeyboardInterrupt:
+            interrupted = True
+    return sorted(outcomes, key=lambda outcome: outcome.task.number), interrupted
+
+
+@contextmanager
+def _progress(total: int, quiet: bool) -> Iterator[tuple[list[Outcome], Callable[[Outcome], None]]]:
+    """Give a list and the function that puts outcomes into it, behind a bar on a terminal."""
+    outcomes: list[Outcome] = []
+    if quiet or not sys.stderr.isatty():
+        yield outcomes, outcomes.append
+        return
+    from rich import progress
+    from rich.console import Console
+
+    columns = (
+        progress.SpinnerColumn(),
+        progress.BarColumn(),
+        progress.MofNCompleteColumn(),
+        progress.TimeElapsedColumn(),
+    )
+    with progress.Progress(*columns, console=Console(stderr=True), transient=True) as bar:
+        task = bar.add_task("", total=total)
+
+        def collect(outcome: Outcome) -> None:
+            outcomes.append(outcome)
+            bar.advance(task)
+
+        yield outcomes, collect
+
+
+@contextmanager
+def _plain_exits(debug: bool) -> Iterator[None]:
+    """Print errors that were foreseen as a sentence, not as a traceback."""
+    try:
+        yield
+    except UdgError as error:
+        if debug:
+            raise
+        click.echo(f"udg: {error}", err=True)
+        sys.exit(1)
+    except KeyboardInterrupt:
+        click.echo("udg: interrupted", err=True)
+        sys.exit(130)
+
+
+@contextmanager
+def _usage_errors() -> Iterator[None]:
+    try:
+        yield
+    except InvalidInput as error:
+        raise click.UsageError(str(error)) from error
+
+
+def _finish(
+    outcomes: Sequence[Outcome],
+    quiet: bool,
+    debug: bool,
+    interrupted: bool,
+    *,
+    done: int = 0,
+    left: int = 0,
+) -> None:
+    """Say what was not as it should be, and leave with the code that says it to a script."""
+    failures = [outcome for outcome in outcomes if outcome.error is not None]
+    for note in (note for outcome in outcomes for note in outcome.notes):
+        if not quiet:
+            click.echo(f"udg: note: {note}", err=True)
+    if done and not quiet:
+        click.echo(f"udg: {done} done before and skipped", err=True)
+    if failures:
+        click.echo(f"udg: {len(failures)} of {len(outcomes)} failed:", err=True)
+    for outcome in failures:
+        source, error = str(outcome.task.source), str(outcome.error)
+        click.echo(f"  {error}" if source in error else f"  {source}: {error}", err=True)
+        if debug and outcome.details:
+            click.echo(outcome.details, err=True)
+    if interrupted:
+        click.echo(f"udg: interrupted; {len(outcomes) - len(failures)} finished and kept", err=True)
+        if left:
+            click.echo("udg: the same command with --resume goes on from there", err=True)
+    if interrupted or failures:
+        sys.exit(130 if interrupted else 1)
+
+
+# Output
+
+
+def _rounded(value: float | None, format: str) -> str:
+    return "" if value is None else f"{value:{format}}"
+
+
+def _print_table(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
+    """Print a table to a terminal, and tab-separated values to anything else."""
+    if not rows:
+        return
+    if not sys.stdout.isatty():
+        for row in (columns, *rows):
+            click.echo("\t".join(row))
+        return
+    from rich import box
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table(box=box.SIMPLE_HEAD)
+    for column in columns:
+        name = column in ("picture", "result")
+        table.add_column(column, justify="left" if name else "right", overflow="fold")
+    for row in rows:
+        table.add_row(*row)
+    Console(markup=False, highlight=False).print(table)
+
+
+def _print_scores(result: Evaluation, quiet: bool) -> None:
+    columns = ["picture", "angle", "PSNR before", "after", "SSIM before", "after", "gap"]
+    rows = [
+        [
+            score.name,
+            f"{score.angle:.1f}",
+            f"{score.psnr_before:.2f}",
+            f"{score.psnr_after:.2f}",
+            f"{score.ssim_before:.4f}",
+            f"{score.ssim_after:.4f}",
+            _rounded(score.gap, ".1e"),
+        ]
+        for score in result.scores
+    ]
+    mean = result.means()
+    means = [
+        f"mean of {len(rows)}",
+        "",
+        f"{mean['psnr_before']:.2f}",
+        f"{mean['psnr_after']:.2f}",
+        f"{mean['ssim_before']:.4f}",
+        f"{mean['ssim_after']:.4f}",
+        "",
+    ]
+    if rows:
+        _print_table(columns, [means] if quiet else [*rows, means])
+        click.echo(
+            f"worse than their input: {result.worse_psnr} in PSNR, {result.worse_ssim} in SSIM, "
+            f"of {len(rows)}"
+        )
+
+
+def _as_json(
+    outcomes: Sequence[Outcome], done: Sequence[Task], interrupted: bool
+) -> dict[str, Any]:
+    files = [
+        {
+            **_names(outcome.task),
+            "status": "failed" if outcome.error is not None else "done",
+            **({"error": outcome.error} if outcome.error is not None else outcome.facts),
+        }
+        for outcome in outcomes
+    ]
+    files += [{**_names(task), "status": "skipped"} for task in done]
+    failed = sum(file["status"] == "failed" for file in files)
+    return {"files": files, "failed": failed, "interrupted": interrupted}
+
+
+def _names(task: Task) -> dict[str, Any]:
+    names = {"input": task.source, "output": task.target, "rain": task.rain}
+    return {name: str(path) for name, path in names.items() if path is not None}
+
+
+def _write_report(report: Path | None, content: dict[str, Any]) -> None:
+    """Write JSON; an older report of the same name is replaced."""
+    if report is None:
+        return
+    text = json.dumps({"udg": __version__, **content}, indent=2, allow_nan=False) + "\n"
+    if report == Path("-"):
+        click.echo(text, nl=False)
+        return
+    from udg.files import write_bytes
+
+    write_bytes(report, text.encode(), overwrite=True)
+
+
+def _side_by_side(
+    pixels: NDArray[np.uint8], derained: NDArray[np.float32], rain: NDArray[np.float32]
+) -> tuple[NDArray[np.uint8], float]:
+    """Join RGB panels of 8 bits by white bars; return them and how much the rain was brightened."""
+    import numpy as np
+
+    from udg.files import quantize
+
+    gain = max(1.0, 0.9 / max(float(np.percentile(rain, 99.9)), 0.01))
+    layer = quantize(np.repeat(rain[:, :, None] * gain, 3, axis=2), np.float32, np.uint8)
+    bar = np.full((pixels.shape[0], 8, 3), 255, np.uint8)
+    result = quantize(derained, np.uint8, np.uint8)
+    return np.concatenate([pixels, bar, result, bar, layer], axis=1), gain

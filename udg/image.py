@@ -1,0 +1,175 @@
+"""An image as the methods see it: value range, channels, luma.
+
+Arrays are ``(H, W)`` or ``(H, W, C)``, channels last. One channel is grey, two are grey and alpha,
+three are RGB, four are RGB and alpha; more are bands of equal weight. Alpha is never changed.
+Files are the business of `udg.files`.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from array_api_compat import array_namespace, is_array_api_obj, is_numpy_array
+
+from udg.errors import InvalidImage
+
+__all__ = ["DataRange", "PreparedImage", "prepare"]
+
+Array = Any  # NumPy, CuPy or torch; the namespace is taken from the value
+DataRange = float | tuple[float, float]
+
+# Full-range luma of ITU-R BT.601: the grey in which rain is found.
+# `udg.metrics` has the 16–235 variant, which is for measuring only.
+_LUMA = (0.299, 0.587, 0.114)
+
+
+@dataclass(frozen=True)
+class PreparedImage:
+    """An accepted image: its pixels as given, and the range in which they lie.
+
+    Attributes
+    ----------
+    pixels : array
+        The caller's array, ``(H, W)`` or ``(H, W, C)``, untouched.
+    low, high : float
+        The values that stand for no light and full light.
+    """
+
+    pixels: Array
+    low: float
+    high: float
+
+    @property
+    def colours(self) -> int:
+        """Number of channels that carry light (alpha does not)."""
+        count = self.pixels.shape[2] if self.pixels.ndim == 3 else 1
+        return {2: 1, 4: 3}.get(count, count)
+
+    def unit(self) -> Array:
+        """Colour channels as float32 in [0, 1], shape ``(H, W, colours)``."""
+        xp = array_namespace(self.pixels)
+        colour = self.pixels if self.pixels.ndim == 3 else self.pixels[:, :, None]
+        colour = xp.astype(colour[:, :, : self.colours], xp.float32)
+        return (colour - self.low) / (self.high - self.low)
+
+    def luma(self) -> Array:
+        """Full-range luma as float32 in [0, 1], shape ``(H, W)``; the mean if bands are not RGB."""
+        xp = array_namespace(self.pixels)
+        unit = self.unit()
+        if self.colours != 3:
+            return xp.mean(unit, axis=2)
+        red, green, blue = _LUMA
+        return red * unit[:, :, 0] + green * unit[:, :, 1] + blue * unit[:, :, 2]
+
+    def subtract(self, rain: Array) -> Array:
+        """Image minus ``rain`` in every colour channel, never below or above the range.
+
+        Parameters
+        ----------
+        rain : array, shape (H, W)
+            In units of the full range: 1 is ``high - low``.
+
+        Returns
+        -------
+        array, float32, the image's shape
+            In the image's range; exactly the image's values where ``rain`` is zero.
+        """
+        xp = array_namespace(self.pixels)
+        layer = xp.astype(rain, xp.float32) * (self.high - self.low)
+        result = xp.astype(self.pixels, xp.float32, copy=True)
+        if result.ndim == 2:
+            return xp.clip(result - layer, self.low, self.high)
+        colour = result[:, :, : self.colours] - layer[:, :, None]
+        result[:, :, : self.colours] = xp.clip(colour, self.low, self.high)
+        return result
+
+
+def prepare(image: Array, data_range: DataRange | None = None) -> PreparedImage:
+    """Accept an image or say clearly why it cannot be used.
+
+    Parameters
+    ----------
+    image : array_like, shape (H, W) or (H, W, C)
+        uint8, uint16 or float. Both sides at least 2 pixels. Never modified.
+    data_range : float or (float, float), optional
+        The value of full light, or of no light and full light. By default integers are scaled by
+        their type's range and floats are taken to lie in [0, 1]; other integer types need it.
+
+    Returns
+    -------
+    PreparedImage
+
+    Raises
+    ------
+    InvalidImage
+        Wrong type or shape, NaN or infinite values, or values outside the range.
+    """
+    if not is_array_api_obj(image):
+        image = np.asarray(image)
+    _check_type(image)
+    _check_shape(image)
+    low, high = _range(image, data_range)
+    _check_values(image, low, high, given=data_range is not None)
+    return PreparedImage(image, low, high)
+
+
+def _check_type(image: Array) -> None:
+    if is_numpy_array(image) and image.dtype.kind not in "uif":
+        kind = {"c": "complex", "O": "object", "b": "boolean"}.get(image.dtype.kind, "non-numeric")
+        raise InvalidImage(
+            f"the image holds {kind} values ({image.dtype}); give uint8, uint16 or float pixels"
+        )
+    if not array_namespace(image).isdtype(image.dtype, ("integral", "real floating")):
+        raise InvalidImage(f"the image holds {image.dtype}; give uint8, uint16 or float pixels")
+
+
+def _check_shape(image: Array) -> None:
+    if image.ndim not in (2, 3):
+        raise InvalidImage(
+            f"the image has {image.ndim} dimensions, shape {tuple(image.shape)}; "
+            "give (H, W) or (H, W, C) with channels last, one image at a time"
+        )
+    if 0 in image.shape:
+        raise InvalidImage(f"the image is empty: its shape is {tuple(image.shape)}")
+    if min(image.shape[:2]) < 2:
+        raise InvalidImage(
+            f"the image is {image.shape[0]}×{image.shape[1]} pixels; both sides must be at least 2"
+        )
+
+
+def _range(image: Array, data_range: DataRange | None) -> tuple[float, float]:
+    xp = array_namespace(image)
+    if data_range is not None:
+        low, high = data_range if isinstance(data_range, tuple) else (0.0, data_range)
+        if not (math.isfinite(low) and math.isfinite(high) and low < high):
+            raise InvalidImage(
+                f"data_range is {data_range!r}; give a positive number or a pair (low, high) "
+                "of finite numbers with low < high"
+            )
+        return float(low), float(high)
+    if xp.isdtype(image.dtype, "real floating"):
+        return 0.0, 1.0
+    if image.dtype in (xp.uint8, xp.uint16):
+        return 0.0, float(xp.iinfo(image.dtype).max)
+    raise InvalidImage(
+        f"the image holds {image.dtype}, whose range is not known; "
+        "give data_range=, or convert to uint8, uint16 or float"
+    )
+
+
+def _check_values(image: Array, low: float, high: float, *, given: bool) -> None:
+    xp = array_namespace(image)
+    if xp.isdtype(image.dtype, "real floating") and not bool(xp.all(xp.isfinite(image))):
+        raise InvalidImage("the image holds NaN or infinite values; replace or crop them first")
+    if not given and not xp.isdtype(image.dtype, "real floating"):
+        return
+    smallest, largest = float(xp.min(image)), float(xp.max(image))
+    if smallest < low or largest > high:
+        advice = "give the right data_range" if given else "give data_range=, or scale to [0, 1]"
+        raise InvalidImage(
+            f"the image's values run from {smallest:g} to {largest:g}, "
+            f"outside [{low:g}, {high:g}]; {advice}"
+        )

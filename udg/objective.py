@@ -1,0 +1,161 @@
+"""The energy that the solver minimises and the network is trained with (Eq. 3).
+
+::
+
+    E(X, R) = ½‖X + R − Y‖² + tau‖∇X‖₁ + lam_x‖∇x R‖₁ + lam_y‖∇y(R − Y)‖₁ + lam_r‖R‖₁
+
+X is the background, R the rain, Y the image turned so that streaks are vertical; ∇x is *along*
+the streaks and ∇y *across* them. ‖∇X‖₁ is the sum of both directions' absolute differences.
+All sums are over pixels, for values in [0, 1].
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import asdict, dataclass
+from functools import cached_property
+from typing import Any, Literal
+
+from array_api_compat import array_namespace
+
+from udg.errors import InvalidInput
+from udg.operators import Boundary, across, along
+from udg.transforms import Transform
+
+__all__ = ["PAPER_WEIGHTS", "Model", "Problem", "Weights", "objective", "shrink"]
+
+Array = Any
+Model = Literal["rain", "signed"]
+
+
+@dataclass(frozen=True)
+class Weights:
+    """The weights of Eq. 3, for images in [0, 1]. None may be negative.
+
+    Attributes
+    ----------
+    tau : float
+        Smoothness of the background; higher moves fine texture out of ``background``.
+    lam_x : float
+        Constancy of rain along the streak; higher leaves short structures in the background.
+    lam_y : float
+        Constancy of ``Y − R`` across the streak; higher takes more into the rain.
+    lam_r : float
+        Sparsity of rain; higher leaves wide and faint structures in the background.
+        Not in the paper's Eq. 3, where it is 0.
+
+    Raises
+    ------
+    InvalidInput
+        A weight is negative or not finite, or `lam_x` and `lam_y` are both zero.
+
+    Notes
+    -----
+    A bright line of width w and length L pixels (and no other structure) moves to the rain layer
+    when ``w < 2 lam_y / lam_r`` and ``L > 2 lam_x w / (2 lam_y − lam_r w)``.
+    """
+
+    tau: float
+    lam_x: float
+    lam_y: float
+    lam_r: float = 0.0
+
+    def __post_init__(self) -> None:
+        for name, value in asdict(self).items():
+            if not (isinstance(value, (int, float)) and math.isfinite(value) and value >= 0):
+                raise InvalidInput(f"{name} is {value!r}; give a finite number that is at least 0")
+        if self.lam_x == self.lam_y == 0:
+            raise InvalidInput(
+                "lam_x and lam_y are both 0: nothing then tells rain from background; "
+                "give at least one of them"
+            )
+
+
+#: The paper's own (its section 4.1).
+PAPER_WEIGHTS = Weights(tau=0.01, lam_x=1.5, lam_y=1.0)
+
+
+@dataclass(frozen=True)
+class Problem:
+    """One image to decompose: all that defines the minimum.
+
+    Attributes
+    ----------
+    Y : array, shape (H, W)
+        Streaks vertical, values in [0, 1].
+    weights : Weights
+    model : {"rain", "signed"}
+        ``"rain"`` adds 0 ≤ R ≤ Y: rain and background are both light. ``"signed"`` leaves R free.
+    boundary : {"reflecting", "periodic"}
+    """
+
+    Y: Array
+    weights: Weights
+    model: Model = "rain"
+    boundary: Boundary = "reflecting"
+
+    def energy(self, X: Array, R: Array) -> float:
+        """`objective` of this problem."""
+        return float(objective(X, R, self.Y, self.weights, self.model, self.boundary))
+
+    def prox(self, R: Array, step: float) -> Array:
+        """Proximal map of ``step · lam_r‖R‖₁`` and the model's bounds."""
+        xp, shift = array_namespace(R), step * self.weights.lam_r
+        if self.model == "rain":
+            return xp.clip(R - shift, 0, self.Y)
+        return shrink(R, shift) if shift > 0 else R
+
+    def feasible(self, R: Array) -> Array:
+        """The nearest R that the model allows."""
+        return self.prox(R, 0.0)
+
+    @cached_property
+    def transform(self) -> Transform:
+        """The transform that diagonalises the differences; planned once."""
+        return Transform(self.Y, self.boundary)
+
+
+def objective(
+    X: Array,
+    R: Array,
+    Y: Array,
+    weights: Weights,
+    model: Model = "rain",
+    boundary: Boundary = "reflecting",
+) -> Array:
+    """The energy of a decomposition (Eq. 3, with `lam_r`), summed in float64.
+
+    Parameters
+    ----------
+    X, R, Y : arrays, shape (..., H, W)
+        Background, rain and image, streaks vertical. NumPy, CuPy or torch; torch can
+        differentiate the result. Leading axes are summed over.
+    weights : Weights
+    model : {"rain", "signed"}
+        ``"rain"`` is infinite unless 0 ≤ R ≤ Y everywhere; ``"signed"`` is Eq. 3 for any R.
+    boundary : {"reflecting", "periodic"}
+
+    Returns
+    -------
+    scalar array, float64
+    """
+    xp = array_namespace(X, R, Y)
+
+    def norm1(u: Array) -> Array:
+        return xp.sum(xp.abs(u), dtype=xp.float64)
+
+    energy = (
+        0.5 * xp.sum((X + R - Y) ** 2, dtype=xp.float64)
+        + weights.tau * (norm1(along(X, boundary)) + norm1(across(X, boundary)))
+        + weights.lam_x * norm1(along(R, boundary))
+        + weights.lam_y * norm1(across(R - Y, boundary))
+        + weights.lam_r * norm1(R)
+    )
+    if model == "rain" and not bool(xp.all((R >= 0) & (R <= Y))):
+        return energy + math.inf
+    return energy
+
+
+def shrink(r: Array, xi: float) -> Array:
+    """Soft shrinkage ``sign(r)·max(|r| − ξ, 0)``: Eq. 9, with the sign that its print lost."""
+    return r - array_namespace(r).clip(r, -xi, xi)

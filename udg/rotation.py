@@ -1,0 +1,180 @@
+"""The rotation θ∘ that makes streaks vertical, and its inverse (Eq. 1).
+
+Angles are in degrees clockwise from vertical: a streak like ``/`` has a positive one. A rotated
+array runs *along* the streaks on axis 0 and *across* them on axis 1.
+
+Only the rain layer is rotated back, so what counts is that streaks one or two pixels thin keep
+their peaks over the round trip. A cubic B-spline keeps 0.94, 0.98 and 0.995 of them at widths
+(FWHM) of 1, 1.5 and 2 px, where bilinear interpolation keeps 0.76, 0.85 and 0.90; order 5 adds
+a hundredth for twice the time.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+from array_api_compat import array_namespace, is_cupy_array
+
+from udg.errors import InvalidInput
+
+__all__ = ["rotate", "rotated_shape", "unrotate"]
+
+Array = Any  # NumPy or CuPy
+
+_ORDER = 3
+
+
+def rotate(luma: Array, angle: float) -> Array:
+    """Turn a picture so that streaks at ``angle`` become vertical (θ∘ in Eq. 1).
+
+    Parameters
+    ----------
+    luma : array, shape (H, W), float32 or float64
+        Any range; not modified. NumPy or CuPy.
+    angle : float
+        Degrees clockwise from vertical (``/`` is positive), any finite number. The picture turns
+        counter-clockwise by it, as in ``skimage.transform.rotate(luma, angle)``.
+
+    Returns
+    -------
+    array, shape ``rotated_shape((H, W), angle)``, same dtype
+        The whole picture, centre on centre, surrounded by its own reflection (where streaks have
+        the mirrored angle). Values stay within the input's. Exact for multiples of 90°.
+
+    Raises
+    ------
+    InvalidInput
+        ``luma`` is not a 2-D float array, or ``angle`` is not finite.
+    """
+    _check_plane(luma, "luma")
+    turns = _quarter_turns(angle)
+    if turns is not None:
+        return _turn(luma, turns)
+    return _resample(luma, _matrix(angle), rotated_shape(luma.shape, angle))
+
+
+def unrotate(layer: Array, angle: float, shape: tuple[int, int]) -> Array:
+    """Turn a layer of the rotated frame back into the picture's frame.
+
+    Parameters
+    ----------
+    layer : array, shape ``rotated_shape(shape, angle)``, float32 or float64
+        What was found in the rotated frame, such as the rain R. Not modified.
+    angle : float
+        The angle that was given to `rotate`, in degrees.
+    shape : (int, int)
+        Height and width of the picture that was rotated.
+
+    Returns
+    -------
+    array, shape ``shape``, same dtype
+        Each pixel on the place it came from; values stay within the layer's, so that R ≥ 0
+        remains true.
+
+    Raises
+    ------
+    InvalidInput
+        ``layer`` is not a 2-D float array of the rotated frame's shape, or ``angle`` is not finite.
+    """
+    _check_plane(layer, "layer")
+    turns = _quarter_turns(angle)
+    expected = rotated_shape(shape, angle)
+    if tuple(layer.shape) != expected:
+        raise InvalidInput(
+            f"layer has shape {tuple(layer.shape)}, but a picture of shape {tuple(shape)} rotated "
+            f"by {angle:g}° has shape {expected}; give rotate()'s angle and its input's shape"
+        )
+    if turns is not None:
+        return _turn(layer, -turns)
+    return _resample(layer, _matrix(angle).T, shape)
+
+
+def rotated_shape(shape: tuple[int, int], angle: float) -> tuple[int, int]:
+    """Return the smallest frame that holds a picture rotated by an angle.
+
+    Parameters
+    ----------
+    shape : (int, int)
+        Height and width of the picture, in pixels.
+    angle : float
+        Degrees clockwise from vertical.
+
+    Returns
+    -------
+    (int, int)
+        Extent along the streaks (axis 0) and across them (axis 1), in pixels.
+
+    Raises
+    ------
+    InvalidInput
+        ``angle`` is not finite.
+    """
+    height, width = shape
+    turns = _quarter_turns(angle)
+    if turns is not None:
+        return (width, height) if turns % 2 else (height, width)
+    cos, sin = np.abs(_matrix(angle)[0])
+    return math.ceil(height * cos + width * sin), math.ceil(height * sin + width * cos)
+
+
+def _matrix(angle: float) -> np.ndarray[Any, np.dtype[np.float64]]:
+    """Rotated (along, across) to picture (row, column): column 0 is the streaks' direction."""
+    theta = math.radians(angle)
+    cos, sin = math.cos(theta), math.sin(theta)
+    return np.array([[cos, sin], [-sin, cos]])
+
+
+def _resample(
+    source: Array, matrix: np.ndarray[Any, np.dtype[np.float64]], shape: tuple[int, int]
+) -> Array:
+    """Values of ``source`` at ``matrix @ position``, both measured from the arrays' centres."""
+    xp = array_namespace(source)
+    middle, source_middle = ((np.asarray(s) - 1) / 2 for s in (shape, source.shape))
+    result = _ndimage(source).affine_transform(
+        source,
+        xp.asarray(matrix),
+        offset=tuple(source_middle - matrix @ middle),
+        output_shape=tuple(shape),
+        output=source.dtype,
+        order=_ORDER,
+        mode="reflect",
+    )
+    # A spline overshoots beside edges. Light below none or above full does not exist, and the
+    # solver's 0 ≤ R ≤ Y would have no solution where Y < 0.
+    return xp.clip(result, xp.min(source), xp.max(source))
+
+
+def _ndimage(array: Array) -> Any:
+    """scipy.ndimage for the kind of array given: the only place that knows about CuPy."""
+    if is_cupy_array(array):
+        import cupyx.scipy.ndimage
+
+        return cupyx.scipy.ndimage
+    import scipy.ndimage
+
+    return scipy.ndimage
+
+
+def _turn(plane: Array, quarters: int) -> Array:
+    """Quarter turns counter-clockwise, as a new array in memory order."""
+    xp = array_namespace(plane)
+    return xp.rot90(plane, quarters).copy()
+
+
+def _quarter_turns(angle: float) -> int | None:
+    """How many times 90° the angle is, or None if it lies between."""
+    if not math.isfinite(angle):
+        raise InvalidInput(f"angle is {angle}; give a finite number of degrees")
+    turns = angle / 90
+    return round(turns) if turns == round(turns) else None
+
+
+def _check_plane(plane: Array, name: str) -> None:
+    xp = array_namespace(plane)
+    if plane.ndim != 2 or 0 in plane.shape or plane.dtype not in (xp.float32, xp.float64):
+        raise InvalidInput(
+            f"{name} has shape {tuple(plane.shape)} and type {plane.dtype}; "
+            "give a 2-D array of float32 or float64"
+        )
