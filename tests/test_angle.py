@@ -105,12 +105,12 @@ def test_every_direction_with_limit_90() -> None:
     for angle in (-85.0, -60.0, 50.0, 75.0, 89.0):
         image = 0.2 + 0.5 * streaks((200, 260), angle)
         found = estimate_angle(image, limit=90.0).degrees
-        assert abs((found - angle + 90) % 180 - 90) < 0.5
+        assert abs((found - angle + 90) % 180 - 90) < 1.0
 
 
 @pytest.mark.parametrize("method", ["spectrum", "tilt"])
 def test_answer_stays_within_limit(method: str) -> None:
-    image = 0.2 + 0.5 * streaks((100, 120), 40.0)
+    image = 0.2 + 0.5 * streaks((60, 70), 40.0)
     for limit in (0.1, 10.0, 35.0):
         assert abs(estimate_angle(image, limit=limit, method=method).degrees) <= limit
     # The better direction outside is known, and the answer not trusted.
@@ -149,7 +149,7 @@ def test_same_image_in_other_types() -> None:
 
 
 def test_read_only_input_is_unharmed() -> None:
-    image = rainy("coffee", 3.0)[:120, :150]
+    image = rainy("coffee", 3.0)[:70, :80]
     before = image.copy()
     image.flags.writeable = False
     for method in ("spectrum", "tilt"):

@@ -51,7 +51,7 @@ def test_fused_sweep_equals_its_readable_twin(shape, model, weights, boundary, r
     method = PrimalDual()
     twin = method.start(problem, None)
     for _ in range(25):
-        twin = step(problem, method.steps, twin)
+        twin = step(problem, method.steps(weights), twin)
     fused = method.advance(problem, method.start(problem, None), 25)
     for got, want in zip((fused.R, *fused.duals), (twin.R, *twin.duals), strict=True):
         np.testing.assert_allclose(got, want, atol=1e-13)
@@ -72,7 +72,7 @@ def test_step_leaves_its_input_alone(rng):
     problem = Problem(rng.random((6, 5)), RAIN)
     state = State(rng.random((6, 5)), PrimalDual().start(problem, None).duals)
     before = [u.copy() for u in (state.R, *state.duals)]
-    step(problem, PrimalDual().steps, state)
+    step(problem, PrimalDual().steps(RAIN), state)
     for now, then in zip((state.R, *state.duals), before, strict=True):
         np.testing.assert_array_equal(now, then)
 
@@ -98,16 +98,20 @@ def test_single_precision_agrees_with_double(rainy):
 
 
 def test_steps_satisfy_the_convergence_condition():
-    for method in (PrimalDual(), PrimalDual(primal_step=1.0, background_step=0.1)):
-        s = method.steps
-        assert s.primal * (4 * s.q + 4 * s.s + 8 * s.p) <= 1
+    # Condat 2013, theorem 3.1, as the class's notes have it.
+    for method in (PrimalDual(), PrimalDual(1.0, 0.4, 0.3, 1.9), PrimalDual(relaxation=1)):
+        for weights in (RAIN, PAPER_WEIGHTS):
+            s = method.steps(weights)
+            p = 1 / (1 / s.p - 4 / (2 - s.relaxation))
+            assert p > 0
+            assert s.primal * (8 * p + 4 * s.q + 4 * s.s) <= 1 + 1e-12
 
 
 @pytest.mark.parametrize(
     "options",
     [
         {"primal_step": 0},
-        {"primal_step": 1.0, "background_step": 0.2},
+        {"background_share": 0},
         {"along_share": 1},
         {"relaxation": 2},
     ],
@@ -125,14 +129,13 @@ def test_primal_dual_refuses_steps_that_cannot_converge(options):
 def test_joint_step_solves_its_linear_system(model, weights, boundary, rng):
     shape = (5, 4)
     problem, options = Problem(rng.random(shape), weights, model, boundary), Joint()
-    state = joint_module.State(*rng.normal(size=(7, *shape)))
+    state, penalties = joint_module.State(*rng.normal(size=(7, *shape))), options.penalties(problem)
     after = joint_module.step(problem, options, state)
 
     Dx, Dy = (reference.difference_matrix(shape, axis, boundary) for axis in (0, 1))
     bounds = {"p_along": weights.tau, "p_across": weights.tau, "q": weights.lam_x}
     bounds["s"] = weights.lam_y
-    rho = {"p_along": options.background, "p_across": options.background}
-    rho |= {"q": options.along, "s": options.across}
+    rho = {"p_along": penalties.p, "p_across": penalties.p, "q": penalties.q, "s": penalties.s}
     # prox(v) − (v − prox(v)), constraint less multiplier
     aim = {
         name: (lambda v, t: v - 2 * np.clip(v, -t, t))(
@@ -141,7 +144,8 @@ def test_joint_step_solves_its_linear_system(model, weights, boundary, rng):
         for name in rho
     }
     y, one = problem.Y.ravel(), np.eye(20)
-    rho_b = options.bounds if model == "rain" else 0.0
+    rho_b = penalties.b
+    assert (rho_b > 0) == (model == "rain")
     b = state.b.ravel()
     aim_b = 2 * np.clip(b - weights.lam_r / options.bounds, 0, y) - b
     matrix = np.block(

@@ -102,7 +102,7 @@ def test_streaks_become_vertical(angle: float) -> None:
 def test_slash_is_positive() -> None:
     slash = np.fliplr(np.eye(41, dtype=np.float32))
     right, wrong = (rotate(slash, angle)[20:-20, 20:-20] for angle in (45.0, -45.0))
-    assert right.sum(axis=0).max() > 10
+    assert right.sum(axis=0).max() > 6
     assert wrong.sum(axis=0).max() < 2
 
 

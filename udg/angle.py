@@ -42,6 +42,8 @@ class Angle(NamedTuple):
         In [0, 1]: the peak's lead over every direction more than 12° away, as a part of the
         score's whole range over directions. 0 where nothing has a direction, or another direction
         is as good. It ranks estimates by their error; it does not tell whether there is rain.
+        With ``method="tilt"`` it is the part of the windows that agree within 6°, and not
+        comparable.
     """
 
     degrees: float
@@ -62,7 +64,7 @@ def estimate_angle(
     image : array_like, shape (H, W) or (H, W, C)
         Rainy or striped; its luma is used. Never modified.
     method : {"spectrum", "tilt"}
-        "spectrum" averages the autocorrelation of the bright details over many patches, along
+        "spectrum" sums the autocorrelation that many patches of bright details share, along
         every direction. "tilt" looks for the rotation that makes the image a low-rank one (TILT,
         Zhang et al. 2012, restricted to a rotation); slower and less exact, for comparison.
     limit : float
@@ -118,13 +120,13 @@ def bright_details(luma: Floats) -> Floats:
     from scipy.ndimage import gaussian_filter
 
     small = _shrink(luma)
-    detail = np.maximum(small - gaussian_filter(small, _DETAIL), 0)
+    detail: Floats = np.maximum(small - gaussian_filter(small, _DETAIL), 0)
     # Rounding leaves a residue in flat areas.
     detail[detail < 1e-5] = 0
     if not detail.any():
         return detail
     # One lamp must not outweigh a thousand streaks.
-    return np.minimum(detail, np.percentile(detail[detail > 0], _BRIGHT))
+    return np.asarray(np.minimum(detail, np.percentile(detail[detail > 0], _BRIGHT)))
 
 
 def _shrink(luma: Floats) -> Floats:
@@ -136,9 +138,12 @@ def _shrink(luma: Floats) -> Floats:
     blocks = int(1 / scale)
     # Whole blocks first: cheap for photos of any size; what they cut off at the ends is dropped.
     height, width = (n // blocks * blocks for n in luma.shape)
-    coarse = downscale_local_mean(luma[:height, :width], (blocks, blocks))
-    shape = tuple(round(n * scale) for n in luma.shape)
-    return np.asarray(resize(coarse, shape, order=1, anti_aliasing=True), dtype=np.float32)
+    coarse: Floats = downscale_local_mean(  # type: ignore[no-untyped-call]
+        luma[:height, :width], (blocks, blocks)
+    )
+    shape = round(height * scale), round(width * scale)
+    small = resize(coarse, shape, order=1, anti_aliasing=True)  # type: ignore[no-untyped-call]
+    return np.asarray(small, dtype=np.float32)
 
 
 def direction_scores(details: Floats) -> tuple[Floats, Floats]:
@@ -211,9 +216,9 @@ def _patches(details: Floats, size: int) -> Floats:
     )
     views = np.lib.stride_tricks.sliding_window_view(details, (size, size))
     patches = views[rows[:, None], columns].reshape(-1, size, size)
-    patches = patches - patches.mean(axis=(1, 2), keepdims=True)
+    patches -= patches.mean(axis=(1, 2), keepdims=True)  # indexing by arrays copied
     contrast = patches.std(axis=(1, 2))
-    return patches[contrast > _FLAT * np.median(contrast[contrast > 0])]
+    return np.asarray(patches[contrast > _FLAT * np.median(contrast[contrast > 0])])
 
 
 def _mean_along(correlation: Floats, angles: Floats, first: float, last: float) -> Floats:

@@ -6,7 +6,7 @@ array runs *along* the streaks on axis 0 and *across* them on axis 1.
 Only the rain layer is rotated back, so what counts is that streaks one or two pixels thin keep
 their peaks over the round trip. A cubic B-spline keeps 0.94, 0.98 and 0.995 of them at widths
 (FWHM) of 1, 1.5 and 2 px, where bilinear interpolation keeps 0.76, 0.85 and 0.90; order 5 adds
-a hundredth for twice the time.
+one or two hundredths for nearly twice the time.
 """
 
 from __future__ import annotations

@@ -118,7 +118,12 @@ class Minimum(NamedTuple):
 class Solved(NamedTuple):
     """The frame that was solved: luma turned so that streaks are vertical, padded.
 
-    `duals` prove the gap (`udg.certificate.dual_bound`) and let a later run start from here.
+    Attributes
+    ----------
+    Y, X, R : arrays
+        The frame's luma, background and rain.
+    duals : Duals
+        They prove the gap (`udg.certificate.dual_bound`) and let a later run start from here.
     """
 
     Y: Array

@@ -6,12 +6,12 @@ FFT; SciPy's DCT is several times faster than FFTW's in two dimensions, so it se
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable
 from typing import Any
 
 from array_api_compat import is_cupy_array
 
+from udg import threads
 from udg.operators import Boundary, spectra
 
 __all__ = ["Transform"]
@@ -50,9 +50,7 @@ _THREADED = 1 << 16
 
 
 def _threads(like: Array) -> int:
-    if like.size < _THREADED:
-        return 1
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return threads.available() if like.size >= _THREADED else 1
 
 
 def _cosine(like: Array) -> _Pair:
@@ -62,10 +60,10 @@ def _cosine(like: Array) -> _Pair:
         return lambda u: fft.dctn(u, norm="ortho"), lambda u: fft.idctn(u, norm="ortho")
     from scipy import fft
 
-    threads = _threads(like)
+    workers = _threads(like)
     return (
-        lambda u: fft.dctn(u, norm="ortho", workers=threads),
-        lambda u: fft.idctn(u, norm="ortho", workers=threads, overwrite_x=True),
+        lambda u: fft.dctn(u, norm="ortho", workers=workers),
+        lambda u: fft.idctn(u, norm="ortho", workers=workers, overwrite_x=True),
     )
 
 

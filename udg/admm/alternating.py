@@ -69,7 +69,7 @@ class Alternating:
 
     inner: int = 10
     outer: int = 100
-    penalty: float = 1.0
+    penalty: float = 5.0
     growth: float = 1.1
     cap: float = 1e3
 

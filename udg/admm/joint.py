@@ -47,6 +47,15 @@ class State(NamedTuple):
     b: Array
 
 
+class Penalties(NamedTuple):
+    """ρ_p, ρ_q, ρ_s and ρ_b of the module's docstring."""
+
+    p: float
+    q: float
+    s: float
+    b: float
+
+
 @dataclass(frozen=True)
 class Joint:
     """Joint ADMM and its options.
@@ -56,6 +65,7 @@ class Joint:
     background, along, across, bounds : float
         Penalties of P = ∇X, Q = ∇x R, S = ∇y(R − Y) and B = R. A larger penalty holds its
         constraint tighter and lets the energy fall more slowly. The minimum is always the same.
+        Default of `along` and `across`: 40 and 20 times ``max(lam_x, lam_y)``.
     relaxation : float
         In [1, 2): over-relaxation.
 
@@ -66,8 +76,8 @@ class Joint:
     """
 
     background: float = 1.0
-    along: float = 6.0
-    across: float = 3.0
+    along: float | None = None
+    across: float | None = None
     bounds: float = 0.7
     relaxation: float = 1.7
 
@@ -76,25 +86,37 @@ class Joint:
 
     def __post_init__(self) -> None:
         for name in ("background", "along", "across", "bounds"):
-            if not getattr(self, name) > 0:
+            if getattr(self, name) is not None and not getattr(self, name) > 0:
                 raise InvalidInput(f"the penalty {name} is {getattr(self, name)}; it must be > 0")
         if not 1 <= self.relaxation < 2:
             raise InvalidInput(f"relaxation is {self.relaxation}; give a number in [1, 2)")
 
+    def penalties(self, problem: Problem) -> Penalties:
+        """All penalties for a problem; that of the bounds is 0 where R has no terms of its own."""
+        weights = problem.weights
+        scale = max(weights.lam_x, weights.lam_y)
+        bounded = problem.model == "rain" or weights.lam_r > 0
+        return Penalties(
+            self.background,
+            self.along or 40 * scale,
+            self.across or 20 * scale,
+            self.bounds if bounded else 0.0,
+        )
+
     def start(self, problem: Problem, warm: Estimate | None) -> State:
         """R = 0 and X = Y with zero multipliers, or where an earlier estimate ended."""
         xp, boundary, Y = array_namespace(problem.Y), problem.boundary, problem.Y
-        zero = xp.zeros_like(Y)
+        zero, rho = xp.zeros_like(Y), self.penalties(problem)
         X, R, duals = warm or Estimate(Y, zero, Duals(zero, zero, zero, zero))
         return State(
             X,
             R,
-            along(X, boundary) + duals.p_along / self.background,
-            across(X, boundary) + duals.p_across / self.background,
-            along(R, boundary) + duals.q / self.along,
-            across(R - Y, boundary) + duals.s / self.across,
+            along(X, boundary) + duals.p_along / rho.p,
+            across(X, boundary) + duals.p_across / rho.p,
+            along(R, boundary) + duals.q / rho.q,
+            across(R - Y, boundary) + duals.s / rho.s,
             # The bounds' multiplier is what makes the Lagrangian flat in R.
-            R - slope(problem, duals) / self.bounds,
+            R - slope(problem, duals) / rho.b if rho.b > 0 else R,
         )
 
     def advance(self, problem: Problem, state: State, iterations: int) -> State:
@@ -112,23 +134,21 @@ class Joint:
 def step(problem: Problem, options: Joint, state: State) -> State:
     """One iteration as the module's docstring has it."""
     Y, boundary, transform = problem.Y, problem.boundary, problem.transform
-    constraints, duals = _split(problem, options, state)
-    P_along, P_across, Q, S, B = constraints
-    rho_p, rho_q, rho_s = options.background, options.along, options.across
-    rho_b = options.bounds if _bounded(problem) else 0.0
+    rho = options.penalties(problem)
+    (P_along, P_across, Q, S, B), duals = _split(problem, options, state)
 
     right_X = (
         Y
-        + along_adjoint(rho_p * P_along - duals.p_along, boundary)
-        + across_adjoint(rho_p * P_across - duals.p_across, boundary)
+        + along_adjoint(rho.p * P_along - duals.p_along, boundary)
+        + across_adjoint(rho.p * P_across - duals.p_across, boundary)
     )
     right_R = (
         Y
-        + along_adjoint(rho_q * Q - duals.q, boundary)
-        + across_adjoint(rho_s * (S + across(Y, boundary)) - duals.s, boundary)
-        + rho_b * (2 * B - state.b)
+        + along_adjoint(rho.q * Q - duals.q, boundary)
+        + across_adjoint(rho.s * (S + across(Y, boundary)) - duals.s, boundary)
+        + rho.b * (2 * B - state.b)
     )
-    X, R = _solve(problem, options, transform.forward(right_X), transform.forward(right_R), rho_b)
+    X, R = _solve(problem, rho, transform.forward(right_X), transform.forward(right_R))
 
     def relaxed(made: Array, constraint: Array, before: Array) -> Array:
         return options.relaxation * (made - constraint) + before
@@ -144,13 +164,11 @@ def step(problem: Problem, options: Joint, state: State) -> State:
     )
 
 
-def _solve(
-    problem: Problem, options: Joint, right_X: Array, right_R: Array, rho_b: float
-) -> tuple[Array, Array]:
+def _solve(problem: Problem, rho: Penalties, right_X: Array, right_R: Array) -> tuple[Array, Array]:
     """The 2×2 system at every frequency, by Cramer's rule, and back to pixels."""
     xp, transform = array_namespace(problem.Y), problem.transform
-    a = options.background * (transform.along + transform.across)
-    d = options.along * transform.along + options.across * transform.across + rho_b
+    a = rho.p * (transform.along + transform.across)
+    d = rho.q * transform.along + rho.s * transform.across + rho.b
     determinant = a + d + a * d  # (1 + a)(1 + d) − 1 without cancellation
     # Signed model, constant part: only X + R is determined. The gauge here is mean(R) = 0.
     free = determinant == 0
@@ -164,26 +182,20 @@ def _split(
     problem: Problem, options: Joint, state: State
 ) -> tuple[tuple[Array, Array, Array, Array, Array], Duals]:
     """Constraints prox(v) and unscaled multipliers ρ(v − prox(v))."""
-    xp, weights = array_namespace(problem.Y), problem.weights
-    rho_p, rho_q, rho_s = options.background, options.along, options.across
+    xp, weights, rho = array_namespace(problem.Y), problem.weights, options.penalties(problem)
 
     def clip(v: Array, bound: float) -> Array:
         return xp.clip(v, -bound, bound)
 
-    u_along = clip(state.p_along, weights.tau / rho_p)
-    u_across = clip(state.p_across, weights.tau / rho_p)
-    u_q = clip(state.q, weights.lam_x / rho_q)
-    u_s = clip(state.s, weights.lam_y / rho_s)
+    u_along = clip(state.p_along, weights.tau / rho.p)
+    u_across = clip(state.p_across, weights.tau / rho.p)
+    u_q = clip(state.q, weights.lam_x / rho.q)
+    u_s = clip(state.s, weights.lam_y / rho.s)
     constraints = (
         state.p_along - u_along,
         state.p_across - u_across,
         state.q - u_q,
         state.s - u_s,
-        problem.prox(state.b, 1 / options.bounds),
+        problem.prox(state.b, 1 / rho.b) if rho.b > 0 else state.b,
     )
-    return constraints, Duals(rho_p * u_along, rho_p * u_across, rho_q * u_q, rho_s * u_s)
-
-
-def _bounded(problem: Problem) -> bool:
-    """Whether R has terms of its own: bounds or sparsity."""
-    return problem.model == "rain" or problem.weights.lam_r > 0
+    return constraints, Duals(rho.p * u_along, rho.p * u_across, rho.q * u_q, rho.s * u_s)

@@ -25,27 +25,28 @@ __all__ = ["advance", "estimate"]
 
 Array = Any
 
-# Thinner blocks than this spend more on their edges than a second thread saves.
-_MIN_ROWS = 8
+# Smaller blocks than this, in pixels, spend more on waiting for each other than threads save.
+_MIN_BLOCK = 1 << 15
 
 
 def advance(problem: Problem, steps: Steps, state: State, iterations: int) -> None:
     """Do `iterations` steps on `state`, in place."""
     Y, weights = np.ascontiguousarray(problem.Y), problem.weights
-    periodic = problem.boundary == "periodic"
-    kind = Y.dtype.type
-    blocks = max(1, min(get_num_threads(), Y.shape[0] // _MIN_ROWS))
-    _sweeps(
+    arguments = (
         Y,
         state.R,
         *state.duals,
-        np.array([weights.tau, weights.lam_x, weights.lam_y, weights.lam_r], kind),
-        np.array(steps, kind),
+        np.array([weights.tau, weights.lam_x, weights.lam_y, weights.lam_r], Y.dtype),
+        np.array(steps, Y.dtype),
         problem.model == "rain",
-        periodic,
-        blocks,
+        problem.boundary == "periodic",
         iterations,
     )
+    blocks = min(get_num_threads(), Y.size // _MIN_BLOCK)
+    if blocks > 1:
+        _sweeps_parallel(*arguments, blocks)
+    else:
+        _sweeps_serial(*arguments)
 
 
 def estimate(problem: Problem, R: Array, p_along: Array, p_across: Array) -> tuple[Array, Array]:
@@ -131,41 +132,64 @@ def _dual_row(  # type: ignore[no-untyped-def]
         _climb(si[-1:], W_bar[-1:], W_bar[:1], ss, lam_y, rho)
 
 
+@njit(cache=True, fastmath=True, nogil=True)
+def _edge(Y, R, pa, pc, q, s, weights, steps, rain, first, edge, scratch):  # type: ignore[no-untyped-def]
+    """Do a block's first row of R̃, for the block itself and for the one above it."""
+    _primal_row(
+        Y, R, pa, pc, q, s, first, weights[3], steps[0], steps[4], rain, scratch, edge[0], edge[1]
+    )
+
+
+@njit(cache=True, fastmath=True, nogil=True)
+def _block(  # type: ignore[no-untyped-def]
+    Y, R, pa, pc, q, s, weights, steps, rain, periodic, first, stop, edge, edge_below, rows
+):
+    """Sweep rows `first` to `stop` once."""
+    R_bar, X_bar = edge[0], edge[1]
+    for i in range(first, stop):
+        if i + 1 < stop:
+            k = 1 + 2 * (i % 2)
+            R_next, X_next = rows[k], rows[k + 1]
+            _primal_row(
+                Y, R, pa, pc, q, s, i + 1, weights[3], steps[0], steps[4], rain,
+                rows[0], R_next, X_next,
+            )  # fmt: skip
+        else:
+            R_next, X_next = edge_below[0], edge_below[1]
+        _dual_row(
+            Y, pa, pc, q, s, i, weights, steps, periodic, rows[0], R_bar, X_bar, R_next, X_next
+        )
+        R_bar, X_bar = R_next, X_next
+
+
+@njit(cache=True, fastmath=True, nogil=True)
+def _sweeps_serial(  # type: ignore[no-untyped-def]
+    Y, R, pa, pc, q, s, weights, steps, rain, periodic, iterations
+):
+    edge = np.empty((2, Y.shape[1]), Y.dtype)
+    rows = np.empty((5, Y.shape[1]), Y.dtype)
+    for _ in range(iterations):
+        _edge(Y, R, pa, pc, q, s, weights, steps, rain, 0, edge, rows[0])
+        _block(Y, R, pa, pc, q, s, weights, steps, rain, periodic, 0, Y.shape[0], edge, edge, rows)
+
+
 @njit(cache=True, fastmath=True, parallel=True, nogil=True)
-def _sweeps(  # type: ignore[no-untyped-def]
-    Y, R, pa, pc, q, s, weights, steps, rain, periodic, blocks, iterations
+def _sweeps_parallel(  # type: ignore[no-untyped-def]
+    Y, R, pa, pc, q, s, weights, steps, rain, periodic, iterations, blocks
 ):
     height, width = Y.shape
-    lam_r, gamma, rho = weights[3], steps[0], steps[4]
     edges = np.empty((blocks, 2, width), Y.dtype)
     rows = np.empty((blocks, 5, width), Y.dtype)
     for _ in range(iterations):
         for b in range(blocks):
             first = b * height // blocks
-            _primal_row(
-                Y, R, pa, pc, q, s, first, lam_r, gamma, rho, rain,
-                rows[b, 0], edges[b, 0], edges[b, 1],
-            )  # fmt: skip
+            _edge(Y, R, pa, pc, q, s, weights, steps, rain, first, edges[b], rows[b, 0])
         for b in prange(blocks):
             first, stop = b * height // blocks, (b + 1) * height // blocks
-            below = (b + 1) % blocks
-            scratch = rows[b, 0]
-            R_bar, X_bar = edges[b, 0], edges[b, 1]
-            for i in range(first, stop):
-                if i + 1 < stop:
-                    k = 1 + 2 * (i % 2)
-                    R_next, X_next = rows[b, k], rows[b, k + 1]
-                    _primal_row(
-                        Y, R, pa, pc, q, s, i + 1, lam_r, gamma, rho, rain,
-                        scratch, R_next, X_next,
-                    )  # fmt: skip
-                else:
-                    R_next, X_next = edges[below, 0], edges[below, 1]
-                _dual_row(
-                    Y, pa, pc, q, s, i, weights, steps, periodic,
-                    scratch, R_bar, X_bar, R_next, X_next,
-                )  # fmt: skip
-                R_bar, X_bar = R_next, X_next
+            _block(
+                Y, R, pa, pc, q, s, weights, steps, rain, periodic, first, stop,
+                edges[b], edges[(b + 1) % blocks], rows[b],
+            )  # fmt: skip
 
 
 @njit(cache=True, fastmath=True, parallel=True, nogil=True)

@@ -26,7 +26,7 @@ from array_api_compat import array_namespace, is_numpy_array
 from udg.certificate import Duals, clip_duals, divergence, slope
 from udg.errors import InvalidInput
 from udg.method import Estimate
-from udg.objective import Problem
+from udg.objective import Problem, Weights
 from udg.operators import across, along
 
 __all__ = ["PrimalDual", "State", "Steps", "step"]
@@ -57,48 +57,57 @@ class PrimalDual:
 
     Attributes
     ----------
-    primal_step : float
-        γ, the step of R. Larger moves rain faster and the duals slower.
-    background_step : float
-        σ_p, the step of the background's duals.
+    primal_step : float, optional
+        γ, the step of R. Larger moves R faster and the duals slower. Default
+        ``0.0225 / max(lam_x, lam_y)``: the duals must travel as far as the weights are large.
+    background_share : float
+        In (0, 1): share of the dual step that goes to the background's duals p.
     along_share : float
-        In (0, 1): the share of the remaining dual step that goes to the differences along the
-        streak; the others get the rest.
+        In (0, 1): share of what is left that goes to q (along the streak); s gets the rest.
     relaxation : float
         ρ, in [1, 2): over-relaxation.
 
     Raises
     ------
     InvalidInput
-        The steps cannot converge: they need 8·primal_step·background_step < 1.
+        An option is outside its range.
+
+    Notes
+    -----
+    Whatever the options, the steps satisfy the condition under which the iteration is proven to
+    converge (Condat 2013, theorem 3.1, with ½‖∇ᵀp‖² as the smooth term, of Lipschitz constant 8)::
+
+        γ(8σ' + 4σ_q + 4σ_s) ≤ 1   with   1/σ' = 1/σ_p − 4/(2 − ρ)
     """
 
-    primal_step: float = 0.2
-    background_step: float = 0.055
-    along_share: float = 0.75
-    relaxation: float = 1.7
+    primal_step: float | None = None
+    background_share: float = 0.15
+    along_share: float = 0.8
+    relaxation: float = 1.65
 
-    default_max_iter = 3000
+    default_max_iter = 5000
     check_every = 50
 
     def __post_init__(self) -> None:
-        spent = 8 * self.primal_step * self.background_step
-        if not (self.primal_step > 0 and self.background_step > 0 and spent < 1):
-            raise InvalidInput(
-                "primal_step and background_step must be positive with "
-                f"8·primal_step·background_step < 1; it is {spent:g}"
-            )
-        if not 0 < self.along_share < 1:
-            raise InvalidInput(f"along_share is {self.along_share}; give a number between 0 and 1")
+        if self.primal_step is not None and not self.primal_step > 0:
+            raise InvalidInput(f"primal_step is {self.primal_step}; it must be positive")
+        for name in ("background_share", "along_share"):
+            if not 0 < getattr(self, name) < 1:
+                raise InvalidInput(f"{name} is {getattr(self, name)}; give a number in (0, 1)")
         if not 1 <= self.relaxation < 2:
             raise InvalidInput(f"relaxation is {self.relaxation}; give a number in [1, 2)")
 
-    @property
-    def steps(self) -> Steps:
-        """All step sizes: q and s share what p leaves of γ(4σ_q + 4σ_s + 8σ_p) ≤ 0.995."""
-        rest = (0.995 - 8 * self.primal_step * self.background_step) / (4 * self.primal_step)
-        q, s = self.along_share * rest, (1 - self.along_share) * rest
-        return Steps(self.primal_step, self.background_step, q, s, self.relaxation)
+    def steps(self, weights: Weights) -> Steps:
+        """All step sizes for a problem's weights."""
+        gamma = self.primal_step or 0.0225 / max(weights.lam_x, weights.lam_y)
+        rest = (1 - self.background_share) / (4 * gamma)
+        return Steps(
+            gamma,
+            1 / (8 * gamma / self.background_share + 4 / (2 - self.relaxation)),
+            self.along_share * rest,
+            (1 - self.along_share) * rest,
+            self.relaxation,
+        )
 
     def start(self, problem: Problem, warm: Estimate | None) -> State:
         """All zeros (R = 0, X = Y), or where an earlier estimate ended."""
@@ -115,10 +124,10 @@ class PrimalDual:
         if is_numpy_array(problem.Y):
             from udg.primal_dual import _numba
 
-            _numba.advance(problem, self.steps, state, iterations)
+            _numba.advance(problem, self.steps(problem.weights), state, iterations)
             return state
         for _ in range(iterations):
-            state = step(problem, self.steps, state)
+            state = step(problem, self.steps(problem.weights), state)
         return state
 
     def estimate(self, problem: Problem, state: State) -> Estimate:

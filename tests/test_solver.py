@@ -1,0 +1,226 @@
+import numpy as np
+import pytest
+
+import udg
+from udg import InvalidImage, InvalidInput
+
+
+@pytest.fixture(scope="module")
+def scene():
+    """Clean RGB picture, the same with rain at 12°, and the rain; floats in [0, 1]."""
+    rows, columns = np.mgrid[:120, :150]
+    grey = 0.35 + 0.15 * np.sin(rows / 23) * np.cos(columns / 19)
+    grey[(rows - 60) ** 2 + (columns - 75) ** 2 < 700] += 0.2
+    clean = np.stack([grey, 0.9 * grey, 0.8 * grey], axis=-1).astype(np.float32)
+    rainy, rain = udg.synthesize(clean, angle=12, density=0.1, intensity=0.35, seed=4, blend="add")
+    return clean, rainy, rain
+
+
+def test_rain_goes_and_the_scene_stays(scene):
+    clean, rainy, rain = scene
+    result = udg.solve(rainy)
+    assert abs(result.angle - 12) < 2
+    assert udg.psnr_y(result.derained, clean) > udg.psnr_y(rainy, clean) + 6
+    assert np.corrcoef(result.rain.ravel(), rain.ravel())[0, 1] > 0.9
+    assert result.gap <= 1e-2
+    assert result.reason == "gap"
+
+
+def test_result_is_what_it_says(scene):
+    _, rainy, _ = scene
+    result = udg.solve(rainy, angle=12, history=True)
+    assert result.derained.shape == rainy.shape
+    assert result.rain.shape == result.background.shape == rainy.shape[:2]
+    assert {result.derained.dtype, result.rain.dtype, result.background.dtype} == {
+        np.dtype(np.float32)
+    }
+    assert result.confidence is None
+    np.testing.assert_allclose(
+        result.derained, np.clip(rainy - result.rain[..., None], 0, 1), atol=1e-6
+    )
+    Y, X, R, duals = result.solved
+    assert float(udg.objective(X, R, Y, result.weights)) == pytest.approx(result.objective)
+    from udg.certificate import dual_bound, relative_gap
+
+    problem = udg.Problem(Y, result.weights)
+    proven = relative_gap(problem, result.objective, dual_bound(problem, duals))
+    # The best bound on the way may be better than the last one, which is checked here.
+    assert proven >= result.gap * (1 - 1e-9)
+    assert proven < 2e-2
+    assert [c.iteration for c in result.history][-1] == result.iterations
+    assert result.history[-1].gap == result.gap
+
+
+@pytest.mark.parametrize("boundary", ["reflecting", "periodic"])
+@pytest.mark.parametrize("model", ["rain", "signed"])
+def test_methods_agree(model, boundary, rainy):
+    options = {"model": model, "boundary": boundary, "angle": 0, "tol": 1e-3, "max_iter": 20_000}
+    results = [
+        udg.solve(rainy, 0.02, 0.15, 0.05, method=method, **options)
+        for method in ("primal-dual", "joint")
+    ]
+    assert results[0].objective == pytest.approx(results[1].objective, rel=2e-3)
+    assert abs(results[0].derained - results[1].derained).max() < 0.05
+
+
+def test_paper_preset_is_the_alternation_with_the_papers_model(rainy):
+    by_name = udg.solve(rainy, method="alternating", angle=0, max_iter=2)
+    preset = udg.solve(rainy, **udg.PAPER, angle=0, max_iter=2)
+    assert by_name.model == preset.model == "signed"
+    assert by_name.weights == preset.weights == udg.PAPER_WEIGHTS
+    assert by_name.objective == preset.objective
+    assert np.median(preset.rain) == pytest.approx(0, abs=1e-6)
+
+
+def test_gauges_of_the_signed_model(rainy):
+    for gauge, statistic in (("mean", np.mean), ("median", np.median)):
+        result = udg.solve(rainy, model="signed", angle=0, gauge=gauge, max_iter=50)
+        assert statistic(result.rain) == pytest.approx(0, abs=1e-6)
+        total = result.rain + result.background
+        np.testing.assert_allclose(total, result.solved.R + result.solved.X, atol=1e-6)
+
+
+@pytest.mark.parametrize("angle", [0, 12.0, "auto"])
+@pytest.mark.parametrize("method", ["primal-dual", "joint"])
+def test_constant_image_has_no_rain(angle, method):
+    image = np.full((40, 50, 3), 128, np.uint8)
+    result = udg.solve(image, angle=angle, method=method)
+    assert not result.rain.any()
+    np.testing.assert_array_equal(result.derained, image)
+    assert result.gap == 0
+
+
+def test_black_image():
+    assert not udg.solve(np.zeros((20, 30))).rain.any()
+
+
+@pytest.mark.parametrize("shape", [(2, 2), (2, 40), (40, 2), (3, 5)])
+@pytest.mark.parametrize("angle", [0, 20, "auto"])
+def test_tiny_images(shape, angle, rng):
+    result = udg.solve(rng.random(shape), angle=angle)
+    assert result.derained.shape == shape
+    assert np.isfinite(result.derained).all()
+
+
+def test_kinds_of_pixels_agree(scene):
+    _, rainy, _ = scene
+    reference = udg.solve(rainy, angle=12)
+    for dtype, full in ((np.uint8, 255), (np.uint16, 65535), (np.float64, 1)):
+        image = (rainy * full).astype(dtype) if dtype == np.float64 else np.rint(rainy * full)
+        result = udg.solve(image.astype(dtype), angle=12)
+        assert result.derained.dtype == np.float32
+        np.testing.assert_allclose(result.derained / full, reference.derained, atol=0.02)
+    grey = udg.solve(rainy[..., 1], angle=12)
+    assert grey.derained.shape == rainy.shape[:2]
+    alpha = np.linspace(0, 1, 120 * 150, dtype=np.float32).reshape(120, 150, 1)
+    with_alpha = udg.solve(np.concatenate([rainy, alpha], axis=2), angle=12)
+    np.testing.assert_array_equal(with_alpha.derained[..., 3:], alpha)
+    np.testing.assert_array_equal(with_alpha.derained[..., :3], reference.derained)
+
+
+def test_deterministic_and_read_only_input_unharmed(scene):
+    rainy = scene[1].copy()
+    rainy.setflags(write=False)
+    kept = rainy.copy()
+    first, second = udg.solve(rainy), udg.solve(rainy)
+    np.testing.assert_array_equal(first.derained, second.derained)
+    np.testing.assert_array_equal(rainy, kept)
+
+
+def test_memory_order_does_not_matter(scene):
+    _, rainy, _ = scene
+    expected = udg.solve(rainy[..., 0], angle=0).derained
+    fortran = np.asfortranarray(rainy[..., 0])
+    np.testing.assert_allclose(udg.solve(fortran, angle=0).derained, expected, atol=1e-5)
+
+
+def test_warm_start_saves_iterations(scene):
+    _, rainy, _ = scene
+    first = udg.solve(rainy, angle=12, tol=2e-3)
+    again = udg.solve(rainy, angle=12, tol=3e-3, warm_start=first)
+    assert again.iterations < first.iterations / 2
+    with pytest.raises(InvalidInput, match="warm_start"):
+        udg.solve(rainy, angle=25, warm_start=first)
+
+
+def test_more_iterations_do_not_hurt(scene):
+    """Each weight pushes in the direction that its documentation gives."""
+    _, rainy, _ = scene
+
+    def amount(**weights):
+        return udg.solve(rainy, angle=12, tol=2e-3, **weights).rain.sum()
+
+    base = amount()
+    assert amount(lam_y=0.1) > base
+    assert amount(lam_x=0.6) < base
+    assert amount(lam_r=0.04) < base
+
+
+def test_stop_reasons(rainy):
+    assert udg.solve(rainy, angle=0, max_iter=7).reason == "max_iter"
+    assert udg.solve(rainy, angle=0, max_iter=7).iterations == 7
+    assert udg.solve(rainy, angle=0, max_iter=0).iterations == 0
+    seen = []
+
+    def stop(checkpoint):
+        seen.append(checkpoint)
+        return len(seen) == 2
+
+    assert udg.solve(rainy, angle=0, tol=0, callback=stop).reason == "callback"
+    assert len(seen) == 2
+    assert udg.solve(rainy, angle=0).history == ()
+
+
+def test_history_counts_only_the_iterations_time(rainy):
+    import time
+
+    result = udg.solve(
+        rainy, angle=0, tol=0, max_iter=200, history=True, callback=lambda c: time.sleep(0.05)
+    )
+    seconds = [c.seconds for c in result.history]
+    assert seconds == sorted(seconds)
+    assert len(seconds) > 2
+    assert result.seconds == seconds[-1]
+    assert seconds[0] == 0
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        ({"tau": -1}, "tau"),
+        ({"lam_x": 0, "lam_y": 0}, "both 0"),
+        ({"lam_r": float("nan")}, "lam_r"),
+        ({"angle": float("nan")}, "angle"),
+        ({"angle": float("inf")}, "angle"),
+        ({"angle": "left"}, "angle"),
+        ({"angle": 60}, "signed"),
+        ({"angle_limit": 0}, "limit"),
+        ({"model": "snow"}, "model"),
+        ({"method": "magic"}, "method"),
+        ({"boundary": "zero"}, "boundary"),
+        ({"gauge": "mode", "model": "signed"}, "gauge"),
+        ({"tol": -1}, "tol"),
+        ({"tol": "small"}, "tol"),
+        ({"max_iter": -1}, "max_iter"),
+        ({"max_iter": 2.5}, "max_iter"),
+        ({"method": "alternating", "model": "rain"}, "signed"),
+    ],
+)
+def test_bad_arguments_are_named(options, words, rainy):
+    with pytest.raises(InvalidInput, match=words):
+        udg.solve(rainy, **options)
+
+
+def test_bad_image_is_refused_before_any_work():
+    with pytest.raises(InvalidImage, match="NaN"):
+        udg.solve(np.full((10, 10), np.nan))
+
+
+def test_stripes_at_any_angle():
+    rows, columns = np.mgrid[:90, :100]
+    clean = 0.5 + 0.2 * np.exp(-((rows - 40) ** 2 + (columns - 55) ** 2) / 500)
+    stripes = np.random.default_rng(0).normal(0, 0.03, 90)[:, None]  # one value a row
+    result = udg.solve(clean + stripes, 0.01, 1.5, 1.0, model="signed", angle=90)
+    # What is left of the steps from row to row; a slow drift could as well be the scene's.
+    left = np.diff(result.derained - clean, axis=0)
+    assert abs(left).mean() < 0.2 * abs(np.diff(stripes, axis=0)).mean()
