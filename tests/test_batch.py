@@ -172,8 +172,8 @@ def work(task):
 
 def work_until_told_otherwise(task):
     marker = task.source
-    marker.touch()
     try:
+        marker.touch()
         time.sleep(60)
     finally:
         marker.with_suffix(".cleaned").touch()

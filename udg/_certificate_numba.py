@@ -24,7 +24,7 @@ def energy_and_bound(
     """E(X, R) and D(duals) for ``model="rain"``; R must be feasible."""
     weights = problem.weights
     rows = _rows(
-        problem.Y, X, R, *duals,
+        problem.Y, problem.upper, X, R, *duals,
         weights.tau, weights.lam_x, weights.lam_y, weights.lam_r,
         problem.boundary == "periodic",
     )  # fmt: skip
@@ -65,10 +65,10 @@ def _energy_row(Y, X, R, i, below, tau, lam_x, lam_y, lam_r, along):  # type: ig
 
 @njit(cache=True, fastmath=True)
 def _bound_row(  # type: ignore[no-untyped-def]
-    Y, pa, pc, q, s, i, above, tau, lam_x, lam_y, lam_r, here, back, wrap, scratch
+    Y, U, pa, pc, q, s, i, above, tau, lam_x, lam_y, lam_r, here, back, wrap, scratch
 ):
     """Row of D; `here`, `back`, `wrap` are 0 for differences over a reflecting seam, else 1."""
-    y, p, p_above, c = Y[i], pa[i], pa[above], pc[i]
+    y, u, p, p_above, c = Y[i], U[i], pa[i], pa[above], pc[i]
     qi, q_above, si = q[i], q[above], s[i]
     last = y.size - 1
     divergence, slope, turn = scratch[0], scratch[1], scratch[2]
@@ -89,13 +89,14 @@ def _bound_row(  # type: ignore[no-untyped-def]
     for j in range(y.size):
         light = np.float64(y[j])
         gain = min(0.0, lam_r + slope[j] + turn[j] - divergence[j])
-        total += light * (divergence[j] - turn[j] + gain) - 0.5 * divergence[j] ** 2
+        total += light * (divergence[j] - turn[j]) - 0.5 * divergence[j] ** 2
+        total += np.float64(u[j]) * gain
     return total
 
 
 @njit(cache=True, fastmath=True, parallel=True, nogil=True)
 def _rows(  # type: ignore[no-untyped-def]
-    Y, X, R, pa, pc, q, s, tau, lam_x, lam_y, lam_r, periodic
+    Y, U, X, R, pa, pc, q, s, tau, lam_x, lam_y, lam_r, periodic
 ):
     height, width = Y.shape
     wrap = 1.0 if periodic else 0.0
@@ -111,7 +112,7 @@ def _rows(  # type: ignore[no-untyped-def]
             energy += lam_y * abs(np.float64(R[i, 0]) - np.float64(Y[i, 0]) - left)
         result[i, 0] = energy
         result[i, 1] = _bound_row(
-            Y, pa, pc, q, s, i, above, tau, lam_x, lam_y, lam_r, here, back, wrap,
+            Y, U, pa, pc, q, s, i, above, tau, lam_x, lam_y, lam_r, here, back, wrap,
             np.empty((3, width)),
         )  # fmt: skip
     return result

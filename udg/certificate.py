@@ -6,8 +6,8 @@ value in the energy, and X eliminated, every choice gives a lower bound on the m
     D(p, q, s) = ⟨Y, ∇ᵀp − ∇yᵀs⟩ − ½‖∇ᵀp‖² + min over R of ⟨R, c⟩ + lam_r‖R‖₁
     c          = ∇xᵀq + ∇yᵀs − ∇ᵀp
 
-With 0 ≤ R ≤ Y the last minimum is Σ Y·min(0, lam_r + c), finite for any duals. With R of any sign
-it is −∞ unless |c| ≤ lam_r, so there the duals are first repaired (`_repair`).
+With 0 ≤ R ≤ U (U = Y, or less) the last minimum is Σ U·min(0, lam_r + c), finite for any duals.
+With R of any sign it is −∞ unless |c| ≤ lam_r, so there the duals are first repaired (`_repair`).
 """
 
 from __future__ import annotations
@@ -76,7 +76,7 @@ def dual_bound(problem: Problem, duals: Duals) -> float:
     linear = float(xp.sum(Y * (p_part - across_adjoint(duals.s, problem.boundary))))
     quadratic = 0.5 * float(xp.sum(p_part**2))
     if problem.model == "rain":
-        slack = float(xp.sum(Y * xp.clip(problem.weights.lam_r + c, None, 0)))
+        slack = float(xp.sum(problem.upper * xp.clip(problem.weights.lam_r + c, None, 0)))
         return linear - quadratic + slack
     # All duals may be shrunk together (and must be, where the repair left one out of bounds);
     # the best factor is where the parabola in it peaks.

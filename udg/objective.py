@@ -87,22 +87,32 @@ class Problem:
     model : {"rain", "signed"}
         ``"rain"`` adds 0 ≤ R ≤ Y: rain and background are both light. ``"signed"`` leaves R free.
     boundary : {"reflecting", "periodic"}
+    ceiling : array, shape (H, W), optional
+        Rain model: a tighter bound, 0 ≤ R ≤ ceiling ≤ Y, where less can be rain. Default Y.
     """
 
     Y: Array
     weights: Weights
     model: Model = "rain"
     boundary: Boundary = "reflecting"
+    ceiling: Array | None = None
+
+    @property
+    def upper(self) -> Array:
+        """The largest R that the rain model allows."""
+        return self.Y if self.ceiling is None else self.ceiling
 
     def energy(self, X: Array, R: Array) -> float:
         """`objective` of this problem."""
+        if self.ceiling is not None and not bool(array_namespace(R).all(self.ceiling >= R)):
+            return math.inf
         return float(objective(X, R, self.Y, self.weights, self.model, self.boundary))
 
     def prox(self, R: Array, step: float) -> Array:
         """Proximal map of ``step · lam_r‖R‖₁`` and the model's bounds."""
         xp, shift = array_namespace(R), step * self.weights.lam_r
         if self.model == "rain":
-            return xp.clip(R - shift, 0, self.Y)
+            return xp.clip(R - shift, 0, self.upper)
         return shrink(R, shift) if shift > 0 else R
 
     def feasible(self, R: Array) -> Array:

@@ -34,6 +34,7 @@ def advance(problem: Problem, steps: Steps, state: State, iterations: int) -> No
     Y, weights = np.ascontiguousarray(problem.Y), problem.weights
     arguments = (
         Y,
+        np.ascontiguousarray(problem.upper),
         state.R,
         *state.duals,
         np.array([weights.tau, weights.lam_x, weights.lam_y, weights.lam_r], Y.dtype),
@@ -52,7 +53,7 @@ def advance(problem: Problem, steps: Steps, state: State, iterations: int) -> No
 def estimate(problem: Problem, R: Array, p_along: Array, p_across: Array) -> tuple[Array, Array]:
     """Background Y − R − ∇ᵀp and R, made feasible first."""
     X, feasible = np.empty_like(R), np.empty_like(R)
-    _estimate(problem.Y, R, p_along, p_across, problem.model == "rain", X, feasible)
+    _estimate(problem.Y, problem.upper, R, p_along, p_across, problem.model == "rain", X, feasible)
     return X, feasible
 
 
@@ -77,18 +78,18 @@ def _adjoint_row(v_above, v, w, out):  # type: ignore[no-untyped-def]
 
 @njit(cache=True, fastmath=True)
 def _primal_row(  # type: ignore[no-untyped-def]
-    Y, R, pa, pc, q, s, i, lam_r, gamma, rho, rain, divergence, R_bar, X_bar
+    Y, U, R, pa, pc, q, s, i, lam_r, gamma, rho, rain, divergence, R_bar, X_bar
 ):
     """Row i of R̃, relaxed into R; leaves R̄ and X̄ = Y − R̄ − ∇ᵀp."""
     above = i - 1 if i > 0 else Y.shape[0] - 1
-    y, r = Y[i], R[i]
+    y, u, r = Y[i], U[i], R[i]
     zero, shift = Y.dtype.type(0), gamma * lam_r
     _adjoint_row(pa[above], pa[i], pc[i], divergence)
     _adjoint_row(q[above], q[i], s[i], R_bar)
     if rain:
         for j in range(y.size):
             old = r[j]
-            new = min(max(old - gamma * (R_bar[j] - divergence[j]) - shift, zero), y[j])
+            new = min(max(old - gamma * (R_bar[j] - divergence[j]) - shift, zero), u[j])
             r[j] = old + rho * (new - old)
             R_bar[j] = new + new - old
     else:
@@ -133,16 +134,30 @@ def _dual_row(  # type: ignore[no-untyped-def]
 
 
 @njit(cache=True, fastmath=True, nogil=True)
-def _edge(Y, R, pa, pc, q, s, weights, steps, rain, first, edge, scratch):  # type: ignore[no-untyped-def]
+def _edge(Y, U, R, pa, pc, q, s, weights, steps, rain, first, edge, scratch):  # type: ignore[no-untyped-def]
     """Do a block's first row of R̃, for the block itself and for the one above it."""
     _primal_row(
-        Y, R, pa, pc, q, s, first, weights[3], steps[0], steps[4], rain, scratch, edge[0], edge[1]
+        Y,
+        U,
+        R,
+        pa,
+        pc,
+        q,
+        s,
+        first,
+        weights[3],
+        steps[0],
+        steps[4],
+        rain,
+        scratch,
+        edge[0],
+        edge[1],
     )
 
 
 @njit(cache=True, fastmath=True, nogil=True)
 def _block(  # type: ignore[no-untyped-def]
-    Y, R, pa, pc, q, s, weights, steps, rain, periodic, first, stop, edge, edge_below, rows
+    Y, U, R, pa, pc, q, s, weights, steps, rain, periodic, first, stop, edge, edge_below, rows
 ):
     """Sweep rows `first` to `stop` once."""
     R_bar, X_bar = edge[0], edge[1]
@@ -151,7 +166,7 @@ def _block(  # type: ignore[no-untyped-def]
             k = 1 + 2 * (i % 2)
             R_next, X_next = rows[k], rows[k + 1]
             _primal_row(
-                Y, R, pa, pc, q, s, i + 1, weights[3], steps[0], steps[4], rain,
+                Y, U, R, pa, pc, q, s, i + 1, weights[3], steps[0], steps[4], rain,
                 rows[0], R_next, X_next,
             )  # fmt: skip
         else:
@@ -164,18 +179,20 @@ def _block(  # type: ignore[no-untyped-def]
 
 @njit(cache=True, fastmath=True, nogil=True)
 def _sweeps_serial(  # type: ignore[no-untyped-def]
-    Y, R, pa, pc, q, s, weights, steps, rain, periodic, iterations
+    Y, U, R, pa, pc, q, s, weights, steps, rain, periodic, iterations
 ):
     edge = np.empty((2, Y.shape[1]), Y.dtype)
     rows = np.empty((5, Y.shape[1]), Y.dtype)
     for _ in range(iterations):
-        _edge(Y, R, pa, pc, q, s, weights, steps, rain, 0, edge, rows[0])
-        _block(Y, R, pa, pc, q, s, weights, steps, rain, periodic, 0, Y.shape[0], edge, edge, rows)
+        _edge(Y, U, R, pa, pc, q, s, weights, steps, rain, 0, edge, rows[0])
+        _block(
+            Y, U, R, pa, pc, q, s, weights, steps, rain, periodic, 0, Y.shape[0], edge, edge, rows
+        )
 
 
 @njit(cache=True, fastmath=True, parallel=True, nogil=True)
 def _sweeps_parallel(  # type: ignore[no-untyped-def]
-    Y, R, pa, pc, q, s, weights, steps, rain, periodic, iterations, blocks
+    Y, U, R, pa, pc, q, s, weights, steps, rain, periodic, iterations, blocks
 ):
     height, width = Y.shape
     edges = np.empty((blocks, 2, width), Y.dtype)
@@ -183,23 +200,23 @@ def _sweeps_parallel(  # type: ignore[no-untyped-def]
     for _ in range(iterations):
         for b in range(blocks):
             first = b * height // blocks
-            _edge(Y, R, pa, pc, q, s, weights, steps, rain, first, edges[b], rows[b, 0])
+            _edge(Y, U, R, pa, pc, q, s, weights, steps, rain, first, edges[b], rows[b, 0])
         for b in prange(blocks):
             first, stop = b * height // blocks, (b + 1) * height // blocks
             _block(
-                Y, R, pa, pc, q, s, weights, steps, rain, periodic, first, stop,
+                Y, U, R, pa, pc, q, s, weights, steps, rain, periodic, first, stop,
                 edges[b], edges[(b + 1) % blocks], rows[b],
             )  # fmt: skip
 
 
 @njit(cache=True, fastmath=True, parallel=True, nogil=True)
-def _estimate(Y, R, pa, pc, rain, X, feasible):  # type: ignore[no-untyped-def]
+def _estimate(Y, U, R, pa, pc, rain, X, feasible):  # type: ignore[no-untyped-def]
     height, width = Y.shape
     zero = Y.dtype.type(0)
     for i in prange(height):
-        y, r, x, f = Y[i], R[i], X[i], feasible[i]
+        y, u, r, x, f = Y[i], U[i], R[i], X[i], feasible[i]
         _adjoint_row(pa[i - 1 if i > 0 else height - 1], pa[i], pc[i], x)
         for j in range(width):
-            f[j] = min(max(r[j], zero), y[j]) if rain else r[j]
+            f[j] = min(max(r[j], zero), u[j]) if rain else r[j]
         for j in range(width):
             x[j] = y[j] - f[j] - x[j]
