@@ -45,7 +45,7 @@ def test_result_is_what_it_says(scene):
     problem = udg.Problem(Y, result.weights)
     proven = relative_gap(problem, result.objective, dual_bound(problem, duals))
     # The best bound on the way may be better than the last one, which is checked here.
-    assert proven >= result.gap * (1 - 1e-9)
+    assert proven >= result.gap * (1 - 1e-5)
     assert proven < 2e-2
     assert [c.iteration for c in result.history][-1] == result.iterations
     assert result.history[-1].gap == result.gap

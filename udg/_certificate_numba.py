@@ -13,9 +13,17 @@ from numba import njit, prange
 
 from udg.objective import Problem
 
-__all__ = ["energy_and_bound"]
+__all__ = ["energy_and_bound", "sparsity_rows"]
 
 Array = Any
+
+
+def sparsity_rows(problem: Problem) -> Array:
+    """`Problem.sparsity` as rows for the kernels: of every row, or one that stands for all."""
+    Y = problem.Y
+    if problem.doubt is None:
+        return np.full((1, Y.shape[1]), problem.sparsity, Y.dtype)
+    return np.ascontiguousarray(problem.sparsity, Y.dtype)
 
 
 def energy_and_bound(
@@ -24,8 +32,8 @@ def energy_and_bound(
     """E(X, R) and D(duals) for ``model="rain"``; R must be feasible."""
     weights = problem.weights
     rows = _rows(
-        problem.Y, problem.upper, X, R, *duals,
-        weights.tau, weights.lam_x, weights.lam_y, weights.lam_r,
+        problem.Y, problem.upper, sparsity_rows(problem), X, R, *duals,
+        weights.tau, weights.lam_x, weights.lam_y,
         problem.boundary == "periodic",
     )  # fmt: skip
     energy, bound = rows.sum(axis=0)
@@ -38,13 +46,14 @@ def _clip(value, bound):  # type: ignore[no-untyped-def]
 
 
 @njit(cache=True, fastmath=True)
-def _energy_row(Y, X, R, i, below, tau, lam_x, lam_y, lam_r, along):  # type: ignore[no-untyped-def]
+def _energy_row(Y, L, X, R, i, below, tau, lam_x, lam_y, along):  # type: ignore[no-untyped-def]
     y, x, r, x_next, r_next = Y[i], X[i], R[i], X[below], R[below]
+    weight = L[i % L.shape[0]]
     fidelity = sparsity = 0.0
     for j in range(y.size):
         rain = np.float64(r[j])
         fidelity += (np.float64(x[j]) + rain - np.float64(y[j])) ** 2
-        sparsity += abs(rain)
+        sparsity += np.float64(weight[j]) * abs(rain)
     across_x = across_w = 0.0
     for j in range(y.size - 1):
         across_x += abs(np.float64(x[j + 1]) - np.float64(x[j]))
@@ -59,18 +68,18 @@ def _energy_row(Y, X, R, i, below, tau, lam_x, lam_y, lam_r, along):  # type: ig
         + tau * (across_x + along * along_x)
         + lam_x * along * along_r
         + lam_y * across_w
-        + lam_r * sparsity
+        + sparsity
     )
 
 
 @njit(cache=True, fastmath=True)
 def _bound_row(  # type: ignore[no-untyped-def]
-    Y, U, pa, pc, q, s, i, above, tau, lam_x, lam_y, lam_r, here, back, wrap, scratch
+    Y, U, L, pa, pc, q, s, i, above, tau, lam_x, lam_y, here, back, wrap, scratch
 ):
     """Row of D; `here`, `back`, `wrap` are 0 for differences over a reflecting seam, else 1."""
     y, u, p, p_above, c = Y[i], U[i], pa[i], pa[above], pc[i]
     qi, q_above, si = q[i], q[above], s[i]
-    last = y.size - 1
+    last, weight = y.size - 1, L[i % L.shape[0]]
     divergence, slope, turn = scratch[0], scratch[1], scratch[2]
     for j in range(y.size):
         divergence[j] = back * _clip(p_above[j], tau) - here * _clip(p[j], tau)
@@ -88,7 +97,7 @@ def _bound_row(  # type: ignore[no-untyped-def]
     total = 0.0
     for j in range(y.size):
         light = np.float64(y[j])
-        gain = min(0.0, lam_r + slope[j] + turn[j] - divergence[j])
+        gain = min(0.0, np.float64(weight[j]) + slope[j] + turn[j] - divergence[j])
         total += light * (divergence[j] - turn[j]) - 0.5 * divergence[j] ** 2
         total += np.float64(u[j]) * gain
     return total
@@ -96,7 +105,7 @@ def _bound_row(  # type: ignore[no-untyped-def]
 
 @njit(cache=True, fastmath=True, parallel=True, nogil=True)
 def _rows(  # type: ignore[no-untyped-def]
-    Y, U, X, R, pa, pc, q, s, tau, lam_x, lam_y, lam_r, periodic
+    Y, U, L, X, R, pa, pc, q, s, tau, lam_x, lam_y, periodic
 ):
     height, width = Y.shape
     wrap = 1.0 if periodic else 0.0
@@ -105,14 +114,14 @@ def _rows(  # type: ignore[no-untyped-def]
         here = 1.0 if i < height - 1 else wrap
         back = 1.0 if i > 0 else wrap
         below, above = (i + 1) % height, (i - 1) % height
-        energy = _energy_row(Y, X, R, i, below, tau, lam_x, lam_y, lam_r, here)
+        energy = _energy_row(Y, L, X, R, i, below, tau, lam_x, lam_y, here)
         if periodic:
             energy += tau * abs(np.float64(X[i, 0]) - np.float64(X[i, width - 1]))
             left = np.float64(R[i, width - 1]) - np.float64(Y[i, width - 1])
             energy += lam_y * abs(np.float64(R[i, 0]) - np.float64(Y[i, 0]) - left)
         result[i, 0] = energy
         result[i, 1] = _bound_row(
-            Y, U, pa, pc, q, s, i, above, tau, lam_x, lam_y, lam_r, here, back, wrap,
+            Y, U, L, pa, pc, q, s, i, above, tau, lam_x, lam_y, here, back, wrap,
             np.empty((3, width)),
         )  # fmt: skip
     return result

@@ -76,7 +76,7 @@ def dual_bound(problem: Problem, duals: Duals) -> float:
     linear = float(xp.sum(Y * (p_part - across_adjoint(duals.s, problem.boundary))))
     quadratic = 0.5 * float(xp.sum(p_part**2))
     if problem.model == "rain":
-        slack = float(xp.sum(problem.upper * xp.clip(problem.weights.lam_r + c, None, 0)))
+        slack = float(xp.sum(problem.upper * xp.clip(problem.sparsity + c, None, 0)))
         return linear - quadratic + slack
     # All duals may be shrunk together (and must be, where the repair left one out of bounds);
     # the best factor is where the parabola in it peaks.
@@ -94,7 +94,7 @@ def _repair(problem: Problem, duals: Duals) -> Duals:
     """
     xp, boundary = array_namespace(problem.Y), problem.boundary
     tau, _, lam_x, lam_y = (bound**2 for bound in _bounds(problem))
-    limit = problem.weights.lam_r
+    limit = problem.sparsity
     transform = Transform(duals.q, boundary)
     laplacian = (lam_x + tau) * transform.along + (lam_y + tau) * transform.across
     # The constant has eigenvalue 0, and the residual none of it.
@@ -120,9 +120,14 @@ def _largest_factor(problem: Problem, duals: Duals, c: Array) -> float:
     for dual, bound in zip(duals, _bounds(problem), strict=True):
         peak = float(xp.max(xp.abs(dual)))
         factor = min(factor, bound / peak if peak > 0 else 1.0)
-    peak, limit = float(xp.max(xp.abs(c))), problem.weights.lam_r
-    # Without lam_r the repair has made c zero but for rounding.
-    return min(factor, limit / peak) if limit > 0 and peak > 0 else factor
+    if problem.weights.lam_r == 0:
+        return factor  # the repair has made c zero but for rounding
+    excess = float(xp.max(xp.abs(c) - problem.sparsity))
+    if excess <= 0:
+        return factor
+    inside = xp.abs(c) > 0
+    ratio = xp.where(inside, problem.sparsity / xp.where(inside, xp.abs(c), 1.0), 1.0)
+    return min(factor, float(xp.min(ratio)))
 
 
 def energy_and_bound(problem: Problem, X: Array, R: Array, duals: Duals) -> tuple[float, float]:

@@ -89,6 +89,9 @@ class Problem:
     boundary : {"reflecting", "periodic"}
     ceiling : array, shape (H, W), optional
         Rain model: a tighter bound, 0 ≤ R ≤ ceiling ≤ Y, where less can be rain. Default Y.
+    doubt : array, shape (H, W), optional
+        Factor ≥ 0 on `lam_r`, pixel by pixel: larger where a structure is less likely rain.
+        Default 1.
     """
 
     Y: Array
@@ -96,6 +99,12 @@ class Problem:
     model: Model = "rain"
     boundary: Boundary = "reflecting"
     ceiling: Array | None = None
+    doubt: Array | None = None
+
+    @property
+    def sparsity(self) -> Array:
+        """Weight of |R|: `lam_r` as a number, or as an array if some pixels are in doubt."""
+        return self.weights.lam_r * (1.0 if self.doubt is None else self.doubt)
 
     @property
     def upper(self) -> Array:
@@ -106,14 +115,19 @@ class Problem:
         """`objective` of this problem."""
         if self.ceiling is not None and not bool(array_namespace(R).all(self.ceiling >= R)):
             return math.inf
-        return float(objective(X, R, self.Y, self.weights, self.model, self.boundary))
+        weights, xp = self.weights, array_namespace(R)
+        energy = float(objective(X, R, self.Y, weights, self.model, self.boundary))
+        if self.doubt is None:
+            return energy
+        extra = xp.sum((self.doubt - 1) * xp.abs(R), dtype=xp.float64)
+        return energy + weights.lam_r * float(extra)
 
     def prox(self, R: Array, step: float) -> Array:
-        """Proximal map of ``step · lam_r‖R‖₁`` and the model's bounds."""
-        xp, shift = array_namespace(R), step * self.weights.lam_r
+        """Proximal map of ``step · sparsity · |R|`` and the model's bounds."""
+        xp, shift = array_namespace(R), step * self.sparsity
         if self.model == "rain":
             return xp.clip(R - shift, 0, self.upper)
-        return shrink(R, shift) if shift > 0 else R
+        return shrink(R, shift) if self.weights.lam_r > 0 else R
 
     def feasible(self, R: Array) -> Array:
         """The nearest R that the model allows."""

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numba import get_num_threads, njit, prange
 
+from udg._certificate_numba import sparsity_rows
 from udg.objective import Problem
 
 if TYPE_CHECKING:
@@ -35,9 +36,10 @@ def advance(problem: Problem, steps: Steps, state: State, iterations: int) -> No
     arguments = (
         Y,
         np.ascontiguousarray(problem.upper),
+        sparsity_rows(problem),
         state.R,
         *state.duals,
-        np.array([weights.tau, weights.lam_x, weights.lam_y, weights.lam_r], Y.dtype),
+        np.array([weights.tau, weights.lam_x, weights.lam_y], Y.dtype),
         np.array(steps, Y.dtype),
         problem.model == "rain",
         problem.boundary == "periodic",
@@ -78,25 +80,25 @@ def _adjoint_row(v_above, v, w, out):  # type: ignore[no-untyped-def]
 
 @njit(cache=True, fastmath=True)
 def _primal_row(  # type: ignore[no-untyped-def]
-    Y, U, R, pa, pc, q, s, i, lam_r, gamma, rho, rain, divergence, R_bar, X_bar
+    Y, U, L, R, pa, pc, q, s, i, gamma, rho, rain, divergence, R_bar, X_bar
 ):
     """Row i of R̃, relaxed into R; leaves R̄ and X̄ = Y − R̄ − ∇ᵀp."""
     above = i - 1 if i > 0 else Y.shape[0] - 1
-    y, u, r = Y[i], U[i], R[i]
-    zero, shift = Y.dtype.type(0), gamma * lam_r
+    y, u, r, weight = Y[i], U[i], R[i], L[i % L.shape[0]]
+    zero = Y.dtype.type(0)
     _adjoint_row(pa[above], pa[i], pc[i], divergence)
     _adjoint_row(q[above], q[i], s[i], R_bar)
     if rain:
         for j in range(y.size):
             old = r[j]
-            new = min(max(old - gamma * (R_bar[j] - divergence[j]) - shift, zero), u[j])
+            new = min(max(old - gamma * (R_bar[j] - divergence[j] + weight[j]), zero), u[j])
             r[j] = old + rho * (new - old)
             R_bar[j] = new + new - old
     else:
         for j in range(y.size):
             old = r[j]
             moved = old - gamma * (R_bar[j] - divergence[j])
-            new = moved - _clamp(moved, shift)
+            new = moved - _clamp(moved, gamma * weight[j])
             r[j] = old + rho * (new - old)
             R_bar[j] = new + new - old
     for j in range(y.size):
@@ -134,18 +136,18 @@ def _dual_row(  # type: ignore[no-untyped-def]
 
 
 @njit(cache=True, fastmath=True, nogil=True)
-def _edge(Y, U, R, pa, pc, q, s, weights, steps, rain, first, edge, scratch):  # type: ignore[no-untyped-def]
+def _edge(Y, U, L, R, pa, pc, q, s, weights, steps, rain, first, edge, scratch):  # type: ignore[no-untyped-def]
     """Do a block's first row of R̃, for the block itself and for the one above it."""
     _primal_row(
         Y,
         U,
+        L,
         R,
         pa,
         pc,
         q,
         s,
         first,
-        weights[3],
         steps[0],
         steps[4],
         rain,
@@ -157,7 +159,7 @@ def _edge(Y, U, R, pa, pc, q, s, weights, steps, rain, first, edge, scratch):  #
 
 @njit(cache=True, fastmath=True, nogil=True)
 def _block(  # type: ignore[no-untyped-def]
-    Y, U, R, pa, pc, q, s, weights, steps, rain, periodic, first, stop, edge, edge_below, rows
+    Y, U, L, R, pa, pc, q, s, weights, steps, rain, periodic, first, stop, edge, edge_below, rows
 ):
     """Sweep rows `first` to `stop` once."""
     R_bar, X_bar = edge[0], edge[1]
@@ -166,7 +168,7 @@ def _block(  # type: ignore[no-untyped-def]
             k = 1 + 2 * (i % 2)
             R_next, X_next = rows[k], rows[k + 1]
             _primal_row(
-                Y, U, R, pa, pc, q, s, i + 1, weights[3], steps[0], steps[4], rain,
+                Y, U, L, R, pa, pc, q, s, i + 1, steps[0], steps[4], rain,
                 rows[0], R_next, X_next,
             )  # fmt: skip
         else:
@@ -179,20 +181,36 @@ def _block(  # type: ignore[no-untyped-def]
 
 @njit(cache=True, fastmath=True, nogil=True)
 def _sweeps_serial(  # type: ignore[no-untyped-def]
-    Y, U, R, pa, pc, q, s, weights, steps, rain, periodic, iterations
+    Y, U, L, R, pa, pc, q, s, weights, steps, rain, periodic, iterations
 ):
     edge = np.empty((2, Y.shape[1]), Y.dtype)
     rows = np.empty((5, Y.shape[1]), Y.dtype)
     for _ in range(iterations):
-        _edge(Y, U, R, pa, pc, q, s, weights, steps, rain, 0, edge, rows[0])
+        _edge(Y, U, L, R, pa, pc, q, s, weights, steps, rain, 0, edge, rows[0])
         _block(
-            Y, U, R, pa, pc, q, s, weights, steps, rain, periodic, 0, Y.shape[0], edge, edge, rows
+            Y,
+            U,
+            L,
+            R,
+            pa,
+            pc,
+            q,
+            s,
+            weights,
+            steps,
+            rain,
+            periodic,
+            0,
+            Y.shape[0],
+            edge,
+            edge,
+            rows,
         )
 
 
 @njit(cache=True, fastmath=True, parallel=True, nogil=True)
 def _sweeps_parallel(  # type: ignore[no-untyped-def]
-    Y, U, R, pa, pc, q, s, weights, steps, rain, periodic, iterations, blocks
+    Y, U, L, R, pa, pc, q, s, weights, steps, rain, periodic, iterations, blocks
 ):
     height, width = Y.shape
     edges = np.empty((blocks, 2, width), Y.dtype)
@@ -200,11 +218,11 @@ def _sweeps_parallel(  # type: ignore[no-untyped-def]
     for _ in range(iterations):
         for b in range(blocks):
             first = b * height // blocks
-            _edge(Y, U, R, pa, pc, q, s, weights, steps, rain, first, edges[b], rows[b, 0])
+            _edge(Y, U, L, R, pa, pc, q, s, weights, steps, rain, first, edges[b], rows[b, 0])
         for b in prange(blocks):
             first, stop = b * height // blocks, (b + 1) * height // blocks
             _block(
-                Y, U, R, pa, pc, q, s, weights, steps, rain, periodic, first, stop,
+                Y, U, L, R, pa, pc, q, s, weights, steps, rain, periodic, first, stop,
                 edges[b], edges[(b + 1) % blocks], rows[b],
             )  # fmt: skip
 
