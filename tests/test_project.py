@@ -30,6 +30,7 @@ PUBLIC = {
     "functions": {
         "estimate_angle",
         "minimize",
+        "niqe",
         "objective",
         "psnr_rgb",
         "psnr_y",

@@ -4,7 +4,7 @@ from udg._version import __version__
 from udg.admm import Alternating, Joint
 from udg.angle import Angle, estimate_angle
 from udg.errors import FileError, InvalidImage, InvalidInput, MissingExtra, UdgError
-from udg.metrics import psnr_rgb, psnr_y, ssim_y
+from udg.metrics import niqe, psnr_rgb, psnr_y, ssim_y
 from udg.objective import PAPER_WEIGHTS, Problem, Weights, objective
 from udg.primal_dual import PrimalDual
 from udg.rain import Synthetic, render_streaks, synthesize
@@ -32,6 +32,7 @@ __all__ = [
     "__version__",
     "estimate_angle",
     "minimize",
+    "niqe",
     "objective",
     "psnr_rgb",
     "psnr_y",

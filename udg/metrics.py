@@ -1,7 +1,8 @@
-"""How close an image is to a reference: PSNR and SSIM as the field of deraining reports them.
+"""How close an image is to a reference, or to good pictures where there is none.
 
-"Y" is the luma of MATLAB's ``rgb2ycbcr``, which runs from 16/255 (black) to 235/255 (white).
-Full-range luma reads about 1.3 dB lower, so numbers compare only when both are on the same one.
+PSNR and SSIM are as the field of deraining reports them; NIQE needs no reference. In names "Y" is
+the luma of MATLAB's ``rgb2ycbcr``, which runs from 16/255 (black) to 235/255 (white). Full-range
+luma reads about 1.3 dB lower, so numbers compare only when both are on the same one.
 """
 
 from __future__ import annotations
@@ -11,10 +12,11 @@ import math
 import numpy as np
 from numpy.typing import NDArray
 
+from udg._niqe import niqe
 from udg.errors import InvalidInput
 from udg.image import Array, DataRange, prepare
 
-__all__ = ["psnr_rgb", "psnr_y", "ssim_y"]
+__all__ = ["niqe", "psnr_rgb", "psnr_y", "ssim_y"]
 
 _OFFSET = 16.0
 _WEIGHTS = np.array([65.481, 128.553, 24.966])
