@@ -44,17 +44,22 @@ def _cvxpy_problem(shape, model, boundary):
     Dx, Dy = (difference_matrix(shape, axis, boundary) for axis in (0, 1))
     x, r = cp.Variable(size), cp.Variable(size)
     # lam_y·∇yY is a parameter of its own: products of parameters would be compiled each time.
-    y, edges = cp.Parameter(size), cp.Parameter(size)
-    tau, lam_x, lam_y, lam_r = (cp.Parameter(nonneg=True) for _ in range(4))
+    y, upper, edges = cp.Parameter(size), cp.Parameter(size), cp.Parameter(size)
+    tau, lam_x, lam_y = (cp.Parameter(nonneg=True) for _ in range(3))
+    sparsity = cp.Parameter(size, nonneg=True)
     objective = (
         0.5 * cp.sum_squares(x + r - y)
         + tau * (cp.norm1(Dx @ x) + cp.norm1(Dy @ x))
         + lam_x * cp.norm1(Dx @ r)
         + cp.norm1(lam_y * (Dy @ r) - edges)
-        + lam_r * cp.norm1(r)
+        + sparsity @ cp.abs(r)
     )
-    bounds = [r >= 0, r <= y] if model == "rain" else []
-    return cp.Problem(cp.Minimize(objective), bounds), (y, edges, tau, lam_x, lam_y, lam_r), Dy
+    bounds = [r >= 0, r <= upper] if model == "rain" else []
+    return (
+        cp.Problem(cp.Minimize(objective), bounds),
+        (y, upper, edges, tau, lam_x, lam_y, sparsity),
+        Dy,
+    )
 
 
 def exact_minimum(problem: Problem) -> float:
@@ -63,7 +68,9 @@ def exact_minimum(problem: Problem) -> float:
     program, parameters, Dy = _cvxpy_problem(shape, problem.model, problem.boundary)
     w: Weights = problem.weights
     y = np.asarray(problem.Y, float).ravel()
-    values = (y, w.lam_y * (Dy @ y), w.tau, w.lam_x, w.lam_y, w.lam_r)
+    sparsity = np.broadcast_to(problem.sparsity, problem.Y.shape).ravel()
+    upper = np.asarray(problem.upper, float).ravel()
+    values = (y, upper, w.lam_y * (Dy @ y), w.tau, w.lam_x, w.lam_y, sparsity)
     for parameter, value in zip(parameters, values, strict=True):
         parameter.value = value
     return float(program.solve(solver=cp.CLARABEL))

@@ -10,7 +10,7 @@ from scipy.signal import oaconvolve
 from skimage import data
 from skimage.transform import rotate as skimage_rotate
 
-from udg.angle import Angle, bright_details, direction_scores, estimate_angle
+from udg.angle import Angle, bright_details, direction_scores, estimate_angle, signed_details
 from udg.errors import InvalidImage, InvalidInput
 
 PHOTOS = ["astronaut", "camera", "chelsea", "coffee", "rocket"]
@@ -38,6 +38,29 @@ def rainy(name: str, angle: float) -> np.ndarray:
     return photo + rain - photo * rain
 
 
+def striped(name: str, angle: float, kind: str, amplitude: float = 0.02) -> np.ndarray:
+    """A photo with an offset on each line of a direction, of deviation `amplitude`."""
+    photo = getattr(data, name)() / 255
+    photo = (photo if photo.ndim == 2 else photo.mean(axis=2))[:300, :360]
+    row, column = (np.arange(n) - (n - 1) / 2 for n in photo.shape)
+    theta = math.radians(angle)
+    across = row[:, None] * math.sin(theta) + column * math.cos(theta)
+    along = row[:, None] * math.cos(theta) - column * math.sin(theta)
+    rng = np.random.default_rng(5)
+    offsets = rng.normal(size=1000)
+    if kind in ("sparse", "dark"):
+        present = rng.random(1000) < 0.2
+        offsets = present * (-1.0 if kind == "dark" else np.sign(offsets))
+    if kind == "periodic":
+        offsets = np.tile(offsets[:10], 100)
+    stripes = np.interp(across + 500, np.arange(1000), amplitude * offsets / offsets.std())
+    if kind == "slow":
+        stripes *= 1 + 0.5 * np.sin(along / 60)
+    if kind == "broken":
+        stripes *= (along + 37 * np.round(across)) % 200 < 120
+    return np.clip(photo + stripes, 0, 1)
+
+
 @pytest.mark.parametrize("name", PHOTOS)
 def test_finds_rendered_rain(name: str) -> None:
     errors = [
@@ -45,6 +68,40 @@ def test_finds_rendered_rain(name: str) -> None:
     ]
     assert np.mean(errors) <= 0.3
     assert max(errors) <= 1.0
+
+
+@pytest.mark.parametrize("kind", ["gaussian", "sparse", "dark", "periodic", "slow", "broken"])
+@pytest.mark.parametrize("angle", [-60.3, -25.0, 0.3, 12.7, 33.0])
+def test_finds_stripes_exactly(angle: float, kind: str) -> None:
+    for name in ("camera", "coffee"):
+        found = estimate_angle(striped(name, angle, kind), sign="both", limit=90.0)
+        assert found.degrees == pytest.approx(angle, abs=0.1)
+        assert found.confidence > 0.3
+
+
+@pytest.mark.parametrize("kind", ["gaussian", "dark", "slow"])
+def test_stripes_on_the_grid_need_no_interpolation(kind: str) -> None:
+    for name in PHOTOS:
+        assert estimate_angle(striped(name, 0.0, kind), sign="both").degrees == 0.0
+        turned = np.rot90(striped(name, 0.0, kind))
+        assert abs(estimate_angle(turned, sign="both", limit=90.0).degrees) == 90.0
+
+
+def test_dark_stripes_need_both_signs() -> None:
+    image = striped("astronaut", -21.0, "dark", amplitude=0.008)
+    negative = 1 - image
+    both = [estimate_angle(i, sign="both", limit=90.0).degrees for i in (image, negative)]
+    assert both[0] == pytest.approx(-21.0, abs=0.1)
+    assert both[1] == pytest.approx(both[0], abs=1e-3)
+
+
+def test_signed_details_are_bright_ones_and_dark_ones() -> None:
+    image = striped("chelsea", 20.0, "gaussian").astype(np.float32)
+    details = signed_details(image)
+    assert details.dtype == np.float32
+    assert details.min() == -details.max()
+    np.testing.assert_allclose(signed_details(1 - image), -details, atol=1e-6)
+    np.testing.assert_array_equal(details > 0, bright_details(image) > 0)
 
 
 def test_slash_is_positive() -> None:
@@ -70,11 +127,12 @@ def test_mirror_changes_the_sign() -> None:
     assert mirrored == pytest.approx(-estimate_angle(image).degrees, abs=0.3)
 
 
+@pytest.mark.parametrize("sign", ["bright", "both"])
 @pytest.mark.parametrize("method", ["spectrum", "tilt"])
 @pytest.mark.parametrize("shape", [(64, 64), (300, 400, 3), (2, 2), (5, 700)])
-def test_constant_image_has_no_direction(shape: tuple[int, ...], method: str) -> None:
+def test_constant_image_has_no_direction(shape: tuple[int, ...], method: str, sign: str) -> None:
     for value in (0.0, 0.3, 1.0):
-        assert estimate_angle(np.full(shape, value), method=method) == Angle(0.0, 0.0)
+        assert estimate_angle(np.full(shape, value), method=method, sign=sign) == Angle(0.0, 0.0)
 
 
 @pytest.mark.parametrize("shape", [(20, 24), (24, 20), (40, 40), (33, 150), (100, 130)])
@@ -84,11 +142,12 @@ def test_small_images(shape: tuple[int, int], angle: float) -> None:
     assert estimate_angle(image).degrees == pytest.approx(angle, abs=4.0)
 
 
+@pytest.mark.parametrize("sign", ["bright", "both"])
 @pytest.mark.parametrize("method", ["spectrum", "tilt"])
 @pytest.mark.parametrize("shape", [(2, 3), (11, 200), (12, 12), (13, 17), (12, 300)])
-def test_any_small_shape_gets_an_answer(shape: tuple[int, int], method: str) -> None:
+def test_any_small_shape_gets_an_answer(shape: tuple[int, int], method: str, sign: str) -> None:
     noise = np.random.default_rng(3).random(shape)
-    degrees, confidence = estimate_angle(noise, method=method)
+    degrees, confidence = estimate_angle(noise, method=method, sign=sign)
     assert abs(degrees) <= 45
     assert 0 <= confidence <= 1
 
@@ -108,11 +167,12 @@ def test_every_direction_with_limit_90() -> None:
         assert abs((found - angle + 90) % 180 - 90) < 1.0
 
 
+@pytest.mark.parametrize("sign", ["bright", "both"])
 @pytest.mark.parametrize("method", ["spectrum", "tilt"])
-def test_answer_stays_within_limit(method: str) -> None:
+def test_answer_stays_within_limit(method: str, sign: str) -> None:
     image = 0.2 + 0.5 * streaks((60, 70), 40.0)
     for limit in (0.1, 10.0, 35.0):
-        assert abs(estimate_angle(image, limit=limit, method=method).degrees) <= limit
+        assert abs(estimate_angle(image, limit=limit, method=method, sign=sign).degrees) <= limit
     # The better direction outside is known, and the answer not trusted.
     assert estimate_angle(image, limit=10.0).confidence == 0.0
 
@@ -166,6 +226,8 @@ def test_limit_out_of_range_is_refused(limit: float) -> None:
 def test_unusable_arguments_are_refused() -> None:
     with pytest.raises(InvalidInput, match="spectrum"):
         estimate_angle(np.zeros((20, 20)), method="fourier")
+    with pytest.raises(InvalidInput, match="both"):
+        estimate_angle(np.zeros((20, 20)), sign="dark")
     with pytest.raises(InvalidImage, match="data_range"):
         estimate_angle(np.full((20, 20), 200.0))
 

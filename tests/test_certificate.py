@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import reference
@@ -53,9 +55,13 @@ def test_any_duals_give_a_bound(problem, seed, scale):
     assert dual_bound(problem, duals) <= reference.exact_minimum(problem) + 1e-8
 
 
-@given(problems, st.integers(0, 2**32 - 1))
-def test_fused_pass_equals_the_formulas(problem, seed):
+@given(problems, st.integers(0, 2**32 - 1), st.booleans())
+def test_fused_pass_equals_the_formulas(problem, seed, in_doubt):
     rng = np.random.default_rng(seed)
+    if in_doubt:
+        problem = replace(
+            problem, doubt=3 * rng.random((5, 6)), ceiling=problem.Y * rng.random((5, 6))
+        )
     X, duals = rng.random((5, 6)), Duals(*rng.normal(size=(4, 5, 6)))
     R = problem.feasible(rng.random((5, 6)))
     energy, bound = energy_and_bound(problem, X, R, duals)

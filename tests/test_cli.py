@@ -415,6 +415,7 @@ def test_ctrl_c_in_a_terminal(jobs):
             assert process.poll() is None, process.stderr.read()
             assert time.monotonic() < deadline
             time.sleep(0.02)
+        time.sleep(1)  # with --jobs the news of a finished file travels for a moment
         os.killpg(process.pid, signal.SIGINT)  # a terminal sends it to all of the group
         errors = process.communicate(timeout=40)[1]
     finally:

@@ -8,9 +8,9 @@ import reference
 from udg import PAPER_WEIGHTS, Alternating, InvalidInput, Joint, PrimalDual, Problem, Weights
 from udg.admm import alternating as alternating_module
 from udg.admm import joint as joint_module
+from udg.iteration import minimize
 from udg.method import Estimate
 from udg.primal_dual.method import State, step
-from udg.solver import minimize
 
 RAIN = Weights(tau=0.02, lam_x=0.15, lam_y=0.05, lam_r=0.01)
 SIGNED = Weights(tau=0.02, lam_x=0.15, lam_y=0.05)
@@ -38,6 +38,18 @@ def test_alternation_reaches_the_same_minimum(boundary, rainy):
     # Constant penalties: a growing one stops moving before the minimum.
     method = Alternating(inner=1, outer=4000, growth=1.0)
     assert minimize(problem, method, tol=1e-5).objective == pytest.approx(exact, rel=1e-4)
+
+
+@pytest.mark.parametrize("model", ["rain", "signed"])
+def test_doubt_and_ceiling_are_the_same_for_all_methods(model, rainy, rng):
+    """Against linear programming's view of them: weights of |R| and bounds, pixel by pixel."""
+    Y = rainy[:10, :9].astype(float)
+    problem = Problem(Y, RAIN, model, doubt=4 * rng.random(Y.shape), ceiling=0.3 * Y)
+    exact = reference.exact_minimum(problem)
+    for method in (PrimalDual(), Joint()):
+        found = minimize(problem, method, tol=2e-5, max_iter=40_000)
+        assert found.objective == pytest.approx(exact, rel=1e-4)
+        assert found.gap < 1e-4
 
 
 # --- primal-dual ---------------------------------------------------------------------------------

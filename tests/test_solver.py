@@ -38,23 +38,23 @@ def test_result_is_what_it_says(scene):
     np.testing.assert_allclose(
         result.derained, np.clip(rainy - result.rain[..., None], 0, 1), atol=1e-6
     )
-    Y, X, R, duals = result.solved
-    assert float(udg.objective(X, R, Y, result.weights)) == pytest.approx(result.objective)
+    problem, X, R, duals = result.solved
+    assert problem.energy(X, R) == pytest.approx(result.objective)
     from udg.certificate import dual_bound, relative_gap
 
-    problem = udg.Problem(Y, result.weights)
     proven = relative_gap(problem, result.objective, dual_bound(problem, duals))
     # The best bound on the way may be better than the last one, which is checked here.
     assert proven >= result.gap * (1 - 1e-5)
     assert proven < 2e-2
-    assert [c.iteration for c in result.history][-1] == result.iterations
     assert result.history[-1].gap == result.gap
+    assert result.history[-1].iteration < result.iterations  # the first pass's count as well
 
 
 @pytest.mark.parametrize("boundary", ["reflecting", "periodic"])
 @pytest.mark.parametrize("model", ["rain", "signed"])
 def test_methods_agree(model, boundary, rainy):
     options = {"model": model, "boundary": boundary, "angle": 0, "tol": 1e-3, "max_iter": 20_000}
+    options["passes"] = 1
     results = [
         udg.solve(rainy, 0.02, 0.15, 0.05, method=method, **options)
         for method in ("primal-dual", "joint")
@@ -109,7 +109,8 @@ def test_kinds_of_pixels_agree(scene):
         image = (rainy * full).astype(dtype) if dtype == np.float64 else np.rint(rainy * full)
         result = udg.solve(image.astype(dtype), angle=12)
         assert result.derained.dtype == np.float32
-        np.testing.assert_allclose(result.derained / full, reference.derained, atol=0.02)
+        assert abs(result.derained / full - reference.derained).max() < 0.05  # a level is 0.004
+        assert abs(result.derained / full - reference.derained).mean() < 0.002
     grey = udg.solve(rainy[..., 1], angle=12)
     assert grey.derained.shape == rainy.shape[:2]
     alpha = np.linspace(0, 1, 120 * 150, dtype=np.float32).reshape(120, 150, 1)
@@ -136,14 +137,14 @@ def test_memory_order_does_not_matter(scene):
 
 def test_warm_start_saves_iterations(scene):
     _, rainy, _ = scene
-    first = udg.solve(rainy, angle=12, tol=2e-3)
-    again = udg.solve(rainy, angle=12, tol=3e-3, warm_start=first)
+    first = udg.solve(rainy, angle=12, tol=2e-3, passes=1)
+    again = udg.solve(rainy, angle=12, tol=3e-3, passes=1, warm_start=first)
     assert again.iterations < first.iterations / 2
     with pytest.raises(InvalidInput, match="warm_start"):
         udg.solve(rainy, angle=25, warm_start=first)
 
 
-def test_more_iterations_do_not_hurt(scene):
+def test_weights_push_where_they_should(scene):
     """Each weight pushes in the direction that its documentation gives."""
     _, rainy, _ = scene
 
@@ -166,7 +167,7 @@ def test_stop_reasons(rainy):
         seen.append(checkpoint)
         return len(seen) == 2
 
-    assert udg.solve(rainy, angle=0, tol=0, callback=stop).reason == "callback"
+    assert udg.solve(rainy, angle=0, tol=0, passes=1, callback=stop).reason == "callback"
     assert len(seen) == 2
     assert udg.solve(rainy, angle=0).history == ()
 
@@ -175,7 +176,13 @@ def test_history_counts_only_the_iterations_time(rainy):
     import time
 
     result = udg.solve(
-        rainy, angle=0, tol=0, max_iter=200, history=True, callback=lambda c: time.sleep(0.05)
+        rainy,
+        angle=0,
+        tol=0,
+        max_iter=200,
+        passes=1,
+        history=True,
+        callback=lambda c: time.sleep(0.05),
     )
     seconds = [c.seconds for c in result.history]
     assert seconds == sorted(seconds)
@@ -203,6 +210,14 @@ def test_history_counts_only_the_iterations_time(rainy):
         ({"tol": "small"}, "tol"),
         ({"max_iter": -1}, "max_iter"),
         ({"max_iter": 2.5}, "max_iter"),
+        ({"strength": 1.1}, "strength"),
+        ({"strength": "high"}, "strength"),
+        ({"rain_level": 2}, "rain_level"),
+        ({"rain_level": "wet"}, "rain_level"),
+        ({"passes": 0}, "passes"),
+        ({"n_layers": 0}, "n_layers"),
+        ({"angle": []}, "angle"),
+        ({"angle": [0, "x"]}, "angle"),
         ({"method": "alternating", "model": "rain"}, "signed"),
     ],
 )
@@ -224,3 +239,72 @@ def test_stripes_at_any_angle():
     # What is left of the steps from row to row; a slow drift could as well be the scene's.
     left = np.diff(result.derained - clean, axis=0)
     assert abs(left).mean() < 0.2 * abs(np.diff(stripes, axis=0)).mean()
+
+
+# --- rain or not, and how much -------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def dry():
+    """Free photographs without rain, small."""
+    from skimage import data
+
+    return [np.ascontiguousarray(image[::2, ::2]) for image in (data.astronaut(), data.chelsea())]
+
+
+def test_dry_pictures_stay_as_they_are(dry):
+    for picture in dry:
+        result = udg.solve(picture)
+        assert result.rain_level == 0
+        assert not result.rain.any()
+        np.testing.assert_array_equal(result.derained, picture)
+
+
+def test_rain_on_the_same_pictures_is_found_and_taken_out(dry):
+    for picture in dry:
+        rainy = udg.synthesize(picture, angle=-9, density=0.12, seed=2).rainy / 255
+        result = udg.solve(rainy)
+        assert result.rain_level > 0.5
+        assert udg.psnr_y(result.derained, picture) > 2 + udg.psnr_y(rainy, picture)
+
+
+def test_rain_level_can_be_given(dry):
+    rainy = udg.synthesize(dry[0], angle=9, seed=2).rainy
+    amounts = [
+        udg.solve(rainy, data_range=255, rain_level=level).rain.sum() for level in (0, 0.5, 1)
+    ]
+    assert amounts[0] == 0
+    assert amounts[0] < amounts[1] < amounts[2]
+
+
+def test_strength_is_monotone(scene):
+    _, rainy, _ = scene
+    amounts = [
+        udg.solve(rainy, angle=12, strength=s, tol=2e-3).rain.sum() for s in np.linspace(0, 1, 6)
+    ]
+    assert (np.diff(amounts) > 0).all()
+
+
+def test_coloured_lines_are_not_rain():
+    image = np.full((90, 90, 3), 0.3, np.float32)
+    image[20:70, 20, 0] += 0.3  # red
+    image[20:70, 60] += 0.3  # grey
+    result = udg.solve(image, angle=0, passes=1)
+    assert result.rain[30:60, 20].max() < 0.02
+    assert result.rain[30:60, 60].min() > 0.1
+
+
+def test_layers_take_out_rain_of_several_directions(scene):
+    clean, _, _ = scene
+    first = udg.synthesize(clean, angle=20, density=0.08, intensity=0.35, seed=1, blend="add")
+    both = udg.synthesize(
+        first.rainy, angle=-20, density=0.08, intensity=0.35, seed=2, blend="add"
+    ).rainy
+    one = udg.solve(both, angle=20)
+    two = udg.solve(both, angle=[20, -20])
+    assert udg.psnr_y(two.derained, clean) > udg.psnr_y(one.derained, clean) + 2
+    assert [layer.angle for layer in two.layers] == [20, -20]
+    np.testing.assert_allclose(two.rain, sum(layer.rain for layer in two.layers), atol=1e-6)
+    found = udg.solve(both, n_layers=2)
+    assert sorted(round(layer.angle / 5) for layer in found.layers) == [-4, 4]
+    assert udg.solve(both).layers == ()

@@ -4,11 +4,12 @@ from udg._version import __version__
 from udg.admm import Alternating, Joint
 from udg.angle import Angle, estimate_angle
 from udg.errors import FileError, InvalidImage, InvalidInput, MissingExtra, UdgError
+from udg.iteration import Checkpoint, minimize
 from udg.metrics import niqe, psnr_rgb, psnr_y, ssim_y
-from udg.objective import PAPER_WEIGHTS, Problem, Weights, objective
+from udg.objective import PAPER_WEIGHTS, RAIN_WEIGHTS, Problem, Weights, objective
 from udg.primal_dual import PrimalDual
 from udg.rain import Synthetic, render_streaks, synthesize
-from udg.solver import PAPER, RAIN_WEIGHTS, Checkpoint, Result, Solved, minimize, solve
+from udg.solver import PAPER, Result, Solved, solve
 
 __all__ = [
     "PAPER",

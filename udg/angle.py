@@ -6,6 +6,7 @@ while the scene is not, so what the power spectra of many small patches agree on
 
 from __future__ import annotations
 
+import math
 from typing import Any, Literal, NamedTuple
 
 import numpy as np
@@ -29,6 +30,10 @@ _SMALLEST = 12  # side of the smallest patch that has a direction
 _STEP = 0.5  # degrees between directions tried
 _SMOOTH = 2.0  # degrees, σ
 _RIVAL = 12.0  # degrees; peaks nearer than this are the same streaks
+_NEAR = 1.0  # degrees; how far `_most_coherent` looks to either side
+_FINE = 0.05  # degrees between the directions it tries
+_BIN = 0.25  # pixels; its lines' width, before they are smoothed by …
+_BLUR = 0.5  # pixels, σ
 
 
 class Angle(NamedTuple):
@@ -54,6 +59,7 @@ def estimate_angle(
     image: Any,
     *,
     method: Literal["spectrum", "tilt"] = "spectrum",
+    sign: Literal["bright", "both"] = "bright",
     limit: float = 45.0,
     data_range: DataRange | None = None,
 ) -> Angle:
@@ -64,9 +70,14 @@ def estimate_angle(
     image : array_like, shape (H, W) or (H, W, C)
         Rainy or striped; its luma is used. Never modified.
     method : {"spectrum", "tilt"}
-        "spectrum" sums the autocorrelation that many patches of bright details share, along
+        "spectrum" sums the autocorrelation that many patches of details share, along
         every direction. "tilt" looks for the rotation that makes the image a low-rank one (TILT,
         Zhang et al. 2012, restricted to a rotation); slower and less exact, for comparison.
+    sign : {"bright", "both"}
+        "bright" looks at what is brighter than its surroundings, as rain is. "both" is for
+        stripes: it looks at darker details as well, and since stripes run through the whole image,
+        "spectrum" then finds the direction to a few hundredths of a degree. Within a pixel over
+        the image's length of a multiple of 90°, the answer is that multiple.
     limit : float
         The answer lies within ±limit degrees of vertical, 0 < limit ≤ 90. Rain is found within
         45; stripes may need 90, which covers every direction.
@@ -85,7 +96,7 @@ def estimate_angle(
     InvalidImage
         The image cannot be used; see `udg.image.prepare`.
     InvalidInput
-        Unknown method, or a limit outside (0, 90].
+        Unknown method or sign, or a limit outside (0, 90].
 
     References
     ----------
@@ -93,17 +104,22 @@ def estimate_angle(
     """
     if method not in ("spectrum", "tilt"):
         raise InvalidInput(f"method is {method!r}; give 'spectrum' or 'tilt'")
+    if sign not in ("bright", "both"):
+        raise InvalidInput(f"sign is {sign!r}; give 'bright' or 'both'")
     if not 0 < limit <= 90:
         raise InvalidInput(f"limit is {limit}; give a number of degrees above 0, at most 90")
     luma = np.asarray(prepare(image, data_range).luma())
-    details = bright_details(luma)
+    details = bright_details(luma) if sign == "bright" else signed_details(luma)
     if min(details.shape) < _SMALLEST or not details.any():
         return Angle(0.0, 0.0)
     if method == "tilt":
         from udg.tilt import tilt_angle
 
         return Angle(*tilt_angle(details, limit=limit))
-    return _peak(*direction_scores(details), limit)
+    found = _peak(*direction_scores(details), limit)
+    if sign == "bright" or found.confidence == 0:
+        return found
+    return Angle(_most_coherent(details, found.degrees, limit), found.confidence)
 
 
 def bright_details(luma: Floats) -> Floats:
@@ -117,16 +133,39 @@ def bright_details(luma: Floats) -> Floats:
     -------
     array, float32, non-negative, about 480² pixels or the picture's shape if that is smaller
     """
+    return _clipped(np.maximum(_details(luma), 0))
+
+
+def signed_details(luma: Floats) -> Floats:
+    """Shrink a picture and keep how it differs from its surroundings, as stripes do.
+
+    Parameters
+    ----------
+    luma : array, shape (H, W)
+
+    Returns
+    -------
+    array, float32, of either sign and of `bright_details`'s shape
+    """
+    return _clipped(_details(luma))
+
+
+def _details(luma: Floats) -> Floats:
     from scipy.ndimage import gaussian_filter
 
     small = _shrink(luma)
-    detail: Floats = np.maximum(small - gaussian_filter(small, _DETAIL), 0)
+    return np.asarray(small - gaussian_filter(small, _DETAIL))
+
+
+def _clipped(detail: Floats) -> Floats:
+    strength = np.abs(detail)
     # Rounding leaves a residue in flat areas.
-    detail[detail < 1e-5] = 0
-    if not detail.any():
-        return detail
+    present = strength >= 1e-5
+    if not present.any():
+        return np.zeros_like(detail)
     # One lamp must not outweigh a thousand streaks.
-    return np.asarray(np.minimum(detail, np.percentile(detail[detail > 0], _BRIGHT)))
+    most = np.percentile(strength[present], _BRIGHT)
+    return np.asarray(np.clip(np.where(present, detail, 0), -most, most))
 
 
 def _shrink(luma: Floats) -> Floats:
@@ -249,3 +288,38 @@ def _peak(angles: Floats, scores: Floats, limit: float) -> Angle:
     distance = np.abs((angles - degrees + 90) % 180 - 90)
     lead = top - float(scores[judged & (distance > _RIVAL)].max())
     return Angle(min(max(degrees, -limit), limit), min(max(lead / spread, 0.0), 1.0))
+
+
+def _most_coherent(details: Floats, degrees: float, limit: float) -> float:
+    """The direction near one given along whose lines, from end to end, the details agree best."""
+    offsets = np.arange(-_NEAR - _FINE, _NEAR + 1.5 * _FINE, _FINE)
+    scores = np.array([_coherence(details, degrees + offset) for offset in offsets])
+    best = 1 + int(scores[1:-1].argmax())
+    left, top, right = scores[best - 1 : best + 2]
+    bend = left - 2 * top + right
+    degrees += float(offsets[best])
+    if top >= max(left, right) and bend < 0:
+        degrees += _FINE * 0.5 * float((left - right) / bend)
+    # Turning by a multiple of 90° needs no interpolation.
+    square = 90.0 * round(degrees / 90)
+    if math.radians(abs(degrees - square)) * max(details.shape) < 1:
+        degrees = square
+    if limit == 90:  # every direction is allowed, and they come round
+        return (degrees + 90) % 180 - 90
+    return min(max(degrees, -limit), limit)
+
+
+def _coherence(details: Floats, degrees: float) -> float:
+    """Energy of the means along all lines of a direction, each weighted by its length."""
+    from scipy.ndimage import gaussian_filter1d
+
+    theta, (height, width) = math.radians(degrees), details.shape
+    row = (np.arange(height) * (math.sin(theta) / _BIN))[:, None]
+    line = row + np.arange(width) * (math.cos(theta) / _BIN)
+    line = np.rint(line - line.min()).astype(np.intp).ravel()
+    # Smoothing hides where the pixels' grid lies relative to the lines.
+    total, length = (
+        gaussian_filter1d(np.bincount(line, weights).astype(float), _BLUR / _BIN, mode="constant")
+        for weights in (details.ravel(), None)
+    )
+    return float(np.sum(total**2 / np.maximum(length, np.finfo(float).tiny)))

@@ -64,6 +64,15 @@ class PreparedImage:
         red, green, blue = _LUMA
         return red * unit[:, :, 0] + green * unit[:, :, 1] + blue * unit[:, :, 2]
 
+    def darkest(self) -> Array:
+        """Darkest colour channel, pixel by pixel, as float32 in [0, 1], shape ``(H, W)``.
+
+        Rain adds the same light to every channel, so it shows here in full, while coloured things
+        lose most of their contrast. Light that is not in every channel is not rain's.
+        """
+        xp = array_namespace(self.pixels)
+        return xp.min(self.unit(), axis=2)
+
     def subtract(self, rain: Array) -> Array:
         """Image minus ``rain`` in every colour channel, never below or above the range.
 

@@ -12,7 +12,7 @@ All sums are over pixels, for values in [0, 1].
 from __future__ import annotations
 
 import math
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from functools import cached_property
 from typing import Any, Literal
 
@@ -22,7 +22,7 @@ from udg.errors import InvalidInput
 from udg.operators import Boundary, across, along
 from udg.transforms import Transform
 
-__all__ = ["PAPER_WEIGHTS", "Model", "Problem", "Weights", "objective", "shrink"]
+__all__ = ["PAPER_WEIGHTS", "RAIN_WEIGHTS", "Model", "Problem", "Weights", "objective", "shrink"]
 
 Array = Any
 Model = Literal["rain", "signed"]
@@ -70,6 +70,32 @@ class Weights:
                 "give at least one of them"
             )
 
+    def with_strength(self, strength: float) -> Weights:
+        """The same weights with another ratio lam_x : lam_y (the paper's Fig. 8).
+
+        Parameters
+        ----------
+        strength : float
+            In [0, 1]. 0.5 changes nothing; higher takes more for rain, streaks and details alike.
+            At 0 and 1 `lam_x` is twice and half itself, `lam_y` 0.71 and 1.41 times.
+
+        Returns
+        -------
+        Weights
+
+        Raises
+        ------
+        InvalidInput
+            `strength` is outside [0, 1].
+        """
+        if isinstance(strength, (str, bool)) or not 0 <= strength <= 1:
+            raise InvalidInput(f"strength is {strength!r}; give a number in [0, 1]")
+        factor = 2 ** (1 - 2 * strength)
+        return replace(self, lam_x=self.lam_x * factor, lam_y=self.lam_y * factor**-0.5)
+
+
+#: For photographs of rain, with ``model="rain"``.
+RAIN_WEIGHTS = Weights(tau=0.002, lam_x=0.15, lam_y=0.05, lam_r=0.01)
 
 #: The paper's own (its section 4.1).
 PAPER_WEIGHTS = Weights(tau=0.01, lam_x=1.5, lam_y=1.0)
@@ -131,7 +157,7 @@ class Problem:
 
     def feasible(self, R: Array) -> Array:
         """The nearest R that the model allows."""
-        return self.prox(R, 0.0)
+        return array_namespace(R).clip(R, 0, self.upper) if self.model == "rain" else R
 
     @cached_property
     def transform(self) -> Transform:

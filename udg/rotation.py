@@ -15,8 +15,9 @@ import math
 from typing import Any
 
 import numpy as np
-from array_api_compat import array_namespace, is_cupy_array
+from array_api_compat import array_namespace
 
+from udg.backend import ndimage_of
 from udg.errors import InvalidInput
 
 __all__ = ["rotate", "rotated_shape", "unrotate"]
@@ -132,7 +133,7 @@ def _resample(
     """Values of ``source`` at ``matrix @ position``, both measured from the arrays' centres."""
     xp = array_namespace(source)
     middle, source_middle = ((np.asarray(s) - 1) / 2 for s in (shape, source.shape))
-    result = _ndimage(source).affine_transform(
+    result = ndimage_of(source).affine_transform(
         source,
         xp.asarray(matrix),
         offset=tuple(source_middle - matrix @ middle),
@@ -144,17 +145,6 @@ def _resample(
     # A spline overshoots beside edges. Light below none or above full does not exist, and the
     # solver's 0 ≤ R ≤ Y would have no solution where Y < 0.
     return xp.clip(result, xp.min(source), xp.max(source))
-
-
-def _ndimage(array: Array) -> Any:
-    """scipy.ndimage for the kind of array given: the only place that knows about CuPy."""
-    if is_cupy_array(array):
-        import cupyx.scipy.ndimage
-
-        return cupyx.scipy.ndimage
-    import scipy.ndimage
-
-    return scipy.ndimage
 
 
 def _turn(plane: Array, quarters: int) -> Array:

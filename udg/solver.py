@@ -1,46 +1,30 @@
-"""From an image to its decomposition: the public `solve`, and the loop around any method."""
+"""From an image to its decomposition: the public `solve`."""
 
 from __future__ import annotations
 
-import logging
 import math
-import time
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from types import MappingProxyType
 from typing import Any, Literal, NamedTuple, get_args
 
 from array_api_compat import array_namespace
 
 from udg.admm import Alternating, Joint
-from udg.certificate import Duals, energy_and_bound, relative_gap
+from udg.certificate import Duals
 from udg.errors import InvalidInput
-from udg.image import DataRange, prepare
+from udg.image import DataRange, PreparedImage, prepare
+from udg.iteration import Checkpoint, Minimum, Reason, check_stopping, minimize
 from udg.method import Estimate, Method
-from udg.objective import PAPER_WEIGHTS, Model, Problem, Weights
+from udg.objective import PAPER_WEIGHTS, RAIN_WEIGHTS, Model, Problem, Weights
 from udg.operators import Boundary
 from udg.primal_dual import PrimalDual
 from udg.rotation import rotate, unrotate
 
-__all__ = [
-    "PAPER",
-    "RAIN_WEIGHTS",
-    "Checkpoint",
-    "Minimum",
-    "Result",
-    "Solved",
-    "minimize",
-    "solve",
-]
+__all__ = ["PAPER", "Result", "Solved", "solve"]
 
 Array = Any
 Gauge = Literal["median", "mean"]
-Reason = Literal["gap", "max_iter", "callback"]
-
-_log = logging.getLogger(__name__)
-
-#: Weights for photographs of rain, used with ``model="rain"`` unless others are given.
-RAIN_WEIGHTS = Weights(tau=0.002, lam_x=0.15, lam_y=0.05, lam_r=0.01)
 
 #: The paper's model and method as keyword arguments: ``udg.solve(image, **udg.PAPER)``.
 PAPER: Mapping[str, Any] = MappingProxyType(
@@ -54,6 +38,7 @@ PAPER: Mapping[str, Any] = MappingProxyType(
         "boundary": "periodic",
         "gauge": "median",
         "angle_limit": 45.0,
+        "passes": 1,
     }
 )
 
@@ -66,14 +51,18 @@ _DEFAULTS: Mapping[str, Mapping[str, Any]] = MappingProxyType(
             "lam_y": RAIN_WEIGHTS.lam_y,
             "lam_r": RAIN_WEIGHTS.lam_r,
             "boundary": "reflecting",
-            "gauge": None,
+            "method": "primal-dual",
+            "gauge": "median",
             "angle_limit": 45.0,
+            "passes": 2,
         },
         "signed": {
             **{name: PAPER[name] for name in ("tau", "lam_x", "lam_y", "lam_r")},
             "boundary": "reflecting",
+            "method": "primal-dual",
             "gauge": "mean",
             "angle_limit": 90.0,
+            "passes": 1,
         },
     }
 )
@@ -82,54 +71,34 @@ _METHODS: Mapping[str, Callable[[], Method]] = MappingProxyType(
     {"primal-dual": PrimalDual, "joint": Joint, "alternating": Alternating}
 )
 
-
-class Checkpoint(NamedTuple):
-    """What is known each time the certificate is looked at.
-
-    Attributes
-    ----------
-    iteration : int
-    seconds : float
-        Time spent iterating, without the checks.
-    objective : float
-        E(X, R) of the present answer.
-    gap : float
-        Proven bound on (E − E*) / E.
-    """
-
-    iteration: int
-    seconds: float
-    objective: float
-    gap: float
-
-
-class Minimum(NamedTuple):
-    """Where `minimize` ended; `history` is empty unless asked for."""
-
-    estimate: Estimate
-    objective: float
-    gap: float
-    iterations: int
-    seconds: float
-    reason: Reason
-    history: tuple[Checkpoint, ...]
+_DRAFT_TOL = 2e-2  # gap of all passes but the last
+_MOST_LAYERS = 4  # directions that n_layers="auto" takes out
+_NEW_DIRECTION = 8.0  # degrees; nearer than this to an earlier one is the same rain
+_SURE = 0.5  # rain level that another direction must have
 
 
 class Solved(NamedTuple):
-    """The frame that was solved: luma turned so that streaks are vertical, padded.
+    """The frame that was solved: light turned so that streaks are vertical, padded.
 
     Attributes
     ----------
-    Y, X, R : arrays
-        The frame's luma, background and rain.
+    problem : Problem
+        All that defines the minimum: ``problem.energy(X, R)`` is the result's objective.
+    X, R : arrays
+        The frame's background and rain.
     duals : Duals
         They prove the gap (`udg.certificate.dual_bound`) and let a later run start from here.
     """
 
-    Y: Array
+    problem: Problem
     X: Array
     R: Array
     duals: Duals
+
+    @property
+    def Y(self) -> Array:
+        """The frame's light."""
+        return self.problem.Y
 
 
 @dataclass(frozen=True)
@@ -141,7 +110,10 @@ class Result:
     derained : array, float32, the image's shape
         Image minus rain in every colour channel, in the image's range, never resampled.
     rain, background : array, float32, shape (H, W)
-        R and X in the image's frame; 1 is full light.
+        R and X in the image's frame; 1 is full light. X is that of the light that was solved: the
+        darkest channel in the rain model, luma in the signed one.
+    rain_level : float
+        In [0, 1]: 0 is no rain (nothing is taken), 1 rain without a doubt.
     angle : float
         Direction of the streaks, degrees clockwise from vertical.
     confidence : float or None
@@ -149,7 +121,7 @@ class Result:
     weights : Weights
     model : {"rain", "signed"}
     objective : float
-        E(X, R) in the solved frame.
+        Energy of X and R in the solved frame.
     gap : float
         Proven bound on (E − E*) / E, where E* is the minimum in the solved frame.
     iterations : int
@@ -158,14 +130,19 @@ class Result:
     reason : {"gap", "max_iter", "callback"}
         Why the iteration stopped.
     history : tuple of Checkpoint
-        Empty unless asked for.
+        Of the last pass; empty unless asked for.
     solved : Solved
-        Y, X, R and duals of the frame that was solved.
+        Problem, X, R and duals of the frame that was solved in the last pass.
+    layers : tuple of Result
+        One a direction if rain of several was asked for, each from what the one before left;
+        ``derained``, ``rain`` and ``background`` are then of all together, and everything else of
+        the first. Empty for a single direction.
     """
 
     derained: Array = field(repr=False)
     rain: Array = field(repr=False)
     background: Array = field(repr=False)
+    rain_level: float
     angle: float
     confidence: float | None
     weights: Weights
@@ -177,6 +154,33 @@ class Result:
     reason: Reason
     history: tuple[Checkpoint, ...] = field(repr=False)
     solved: Solved = field(repr=False)
+    layers: tuple[Result, ...] = field(default=(), repr=False)
+
+
+class _Direction(NamedTuple):
+    """Where the streaks point, how sure that is, and how much rain there is."""
+
+    degrees: float
+    confidence: float | None
+    level: float
+
+
+@dataclass(frozen=True)
+class _Settings:
+    """What `solve` was asked for, checked and completed by defaults."""
+
+    weights: Weights
+    model: Model
+    boundary: Boundary
+    gauge: Gauge
+    angle_limit: float
+    rain_level: float | Literal["auto"]
+    passes: int
+    method: Method
+    tol: float
+    max_iter: int
+    history: bool
+    callback: Callable[[Checkpoint], bool | None] | None
 
 
 def solve(
@@ -186,10 +190,14 @@ def solve(
     lam_y: float | None = None,
     *,
     lam_r: float | None = None,
+    strength: float = 0.5,
     model: Model | None = None,
-    angle: float | Literal["auto"] = "auto",
+    angle: float | Literal["auto"] | Sequence[float] = "auto",
     angle_limit: float | None = None,
-    method: str | Method = "primal-dual",
+    n_layers: int | Literal["auto"] = 1,
+    rain_level: float | Literal["auto"] = "auto",
+    passes: int | None = None,
+    method: str | Method | None = None,
     boundary: Boundary | None = None,
     gauge: Gauge | None = None,
     tol: float = 1e-2,
@@ -201,8 +209,11 @@ def solve(
 ) -> Result:
     """Take rain streaks (or stripes) out of one image.
 
-    The luma is turned so that streaks are vertical, decomposed into background X and rain R by
-    minimising Eq. 3 (`udg.objective`), and R is turned back and subtracted from the image.
+    The image's light is turned so that streaks are vertical and decomposed into background X and
+    rain R by minimising Eq. 3 (`udg.objective`); R is turned back and subtracted from the image.
+    For rain, the light is the darkest colour channel, the picture is first asked whether there is
+    rain at all, and a second pass doubts uneven rain and frees the rest from the penalty's bias
+    (`udg.presence`).
 
     Parameters
     ----------
@@ -211,16 +222,31 @@ def solve(
     tau, lam_x, lam_y, lam_r : float, optional
         Weights for values in [0, 1]; see `Weights` for the direction in which each pushes. Default:
         those of `RAIN_WEIGHTS` or, for ``model="signed"``, the paper's.
+    strength : float
+        In [0, 1]: moves along the ratio lam_x : lam_y. Higher removes more streaks and more
+        details; 0.5 keeps the weights as they are (`Weights.with_strength`).
     model : {"rain", "signed"}, optional
         ``"rain"`` (default): rain only adds light, 0 ≤ R ≤ Y, and is sparse (`lam_r` > 0).
         ``"signed"``: Eq. 3 as printed, R of any sign; for stripes.
-    angle : float or "auto"
+    angle : float, "auto" or sequence of float
         Degrees clockwise from vertical; a streak like ``/`` is positive. ``"auto"`` estimates it.
+        A sequence takes out rain of several directions, one after the other.
     angle_limit : float, optional
         Largest angle that ``"auto"`` considers; default 45 for rain, 90 for ``"signed"``.
-    method : {"primal-dual", "joint", "alternating"} or Method
-        By name, or with options: ``udg.Joint(along=8)``. All reach the same minimum;
-        ``"alternating"`` is the paper's, slow, and makes the paper's model the default (`PAPER`).
+    n_layers : int or "auto"
+        With ``angle="auto"``: how many directions of rain to take out, one after the other.
+        ``"auto"`` goes on, at most to 4, while what is left still shows rain in a new direction.
+    rain_level : float or "auto"
+        Rain model: how sure it is, in [0, 1], that there is rain. 0 leaves the picture as it is;
+        less than 1 takes only what stands out. ``"auto"`` judges it from the picture, or takes 1
+        if an angle is given.
+    passes : int, optional
+        Rain model: how often to solve, each time with doubts from the pass before. Default 2; 1
+        solves the plain convex problem. The signed model has one.
+    method : {"primal-dual", "joint", "alternating"} or Method, optional
+        By name, or with options: ``udg.Joint(along=8)``. All reach the same minimum; default
+        ``"primal-dual"``. ``"alternating"`` is the paper's, slow, and makes the paper's model the
+        default (`PAPER`).
     boundary : {"reflecting", "periodic"}, optional
         How the solved frame goes on beyond its edges; default reflecting.
     gauge : {"median", "mean"}, optional
@@ -231,7 +257,7 @@ def solve(
         Stop when the gap, a proven bound on the relative distance from the minimum, is at most
         this.
     max_iter : int, optional
-        Stop after so many iterations anyway. Default: the method's own.
+        Stop after so many iterations anyway, of all passes together. Default: the method's own.
     data_range : float or (float, float), optional
         Value of full light, or of none and full; see `udg.image.prepare`.
     warm_start : Result, optional
@@ -272,138 +298,202 @@ def solve(
         model = model or "rain"
         _one_of("model", model, get_args(Model))
         defaults = _DEFAULTS[model]
-    weights = Weights(
-        *(
-            defaults[name] if value is None else value
-            for name, value in {"tau": tau, "lam_x": lam_x, "lam_y": lam_y, "lam_r": lam_r}.items()
-        )
-    )
-    boundary = boundary or defaults["boundary"]
-    _one_of("boundary", boundary, get_args(Boundary))
-    gauge = gauge or defaults["gauge"]
-    if gauge is not None:
-        _one_of("gauge", gauge, get_args(Gauge))
-    if angle_limit is None:
-        angle_limit = defaults["angle_limit"]
 
-    prepared = prepare(image, data_range)
-    luma = prepared.luma()
-    degrees, confidence = _direction(luma, angle, angle_limit, model)
-    problem = Problem(rotate(luma, degrees), weights, model, boundary)
-    minimum = minimize(
-        problem,
-        _method(method),
+    def chosen(name: str, value: Any) -> Any:
+        return defaults[name] if value is None else value
+
+    given = {"tau": tau, "lam_x": lam_x, "lam_y": lam_y, "lam_r": lam_r}
+    weights = Weights(*(chosen(name, value) for name, value in given.items()))
+    chosen_method = _method(chosen("method", method))
+    settings = _Settings(
+        weights=weights.with_strength(strength),
+        model=model,
+        boundary=_one_of("boundary", chosen("boundary", boundary), get_args(Boundary)),
+        gauge=_one_of("gauge", chosen("gauge", gauge), get_args(Gauge)),
+        angle_limit=chosen("angle_limit", angle_limit),
+        rain_level=rain_level,
+        passes=_count("passes", chosen("passes", passes), 1),
+        method=chosen_method,
         tol=tol,
-        max_iter=max_iter,
-        warm_start=None if warm_start is None else _earlier(warm_start, problem),
+        max_iter=chosen_method.default_max_iter if max_iter is None else max_iter,
         history=history,
         callback=callback,
     )
+    check_stopping(settings.tol, settings.max_iter)
+    prepared = prepare(image, data_range)
+    several = isinstance(angle, Sequence) and not isinstance(angle, str)
+    angles: list[Any] = list(angle) if several else [angle]  # type: ignore[arg-type]
+    if not angles:
+        raise InvalidInput("angle is empty; give at least one number, or 'auto'")
+    if n_layers != "auto":
+        _count("n_layers", n_layers, 1)
+    if angles == ["auto"] and n_layers != 1:
+        return _together(_found_layers(prepared, settings, n_layers))
+    if len(angles) == 1:
+        return _layer(prepared, settings, _direction(prepared, settings, angles[0]), warm_start)
+    return _together(_given_layers(prepared, settings, angles))
+
+
+def _layer(
+    image: PreparedImage,
+    settings: _Settings,
+    direction: _Direction,
+    warm_start: Result | None = None,
+) -> Result:
+    """Decompose for one direction."""
+    light = image.darkest() if settings.model == "rain" else image.luma()
+    problem = Problem(
+        rotate(light, direction.degrees), settings.weights, settings.model, settings.boundary
+    )
+    start = None if warm_start is None else _earlier(warm_start, problem)
+    problem, minimum = _passes(problem, settings, direction.level, min(light.shape), start)
     X, R, duals = minimum.estimate
-    rain, background = (unrotate(layer, degrees, luma.shape) for layer in (R, X))
-    if model == "signed":
-        shift = _centre(rain, gauge or "mean")
+    rain, background = (unrotate(layer, direction.degrees, light.shape) for layer in (R, X))
+    if settings.model == "signed":
+        shift = _centre(rain, settings.gauge)
         rain, background = rain - shift, background + shift
-    else:
-        xp = array_namespace(rain)
-        rain = xp.clip(rain, 0, 1)  # interpolation may overshoot
     return Result(
-        derained=prepared.subtract(rain),
+        derained=image.subtract(rain),
         rain=rain,
         background=background,
-        angle=degrees,
-        confidence=confidence,
-        weights=weights,
-        model=model,
+        rain_level=direction.level,
+        angle=direction.degrees,
+        confidence=direction.confidence,
+        weights=settings.weights,
+        model=settings.model,
         objective=minimum.objective,
         gap=minimum.gap,
         iterations=minimum.iterations,
         seconds=minimum.seconds,
         reason=minimum.reason,
         history=minimum.history,
-        solved=Solved(problem.Y, X, R, duals),
+        solved=Solved(problem, X, R, duals),
     )
 
 
-def minimize(
+def _passes(
     problem: Problem,
-    method: Method,
-    *,
-    tol: float = 1e-2,
-    max_iter: int | None = None,
-    warm_start: Estimate | None = None,
-    history: bool = False,
-    callback: Callable[[Checkpoint], bool | None] | None = None,
-) -> Minimum:
-    """Run a method on a problem until the gap is proven small enough.
+    settings: _Settings,
+    level: float,
+    shorter_side: int,
+    start: Estimate | None,
+) -> tuple[Problem, Minimum]:
+    """Solve once or, in the rain model, again with the doubts that the pass before raised."""
+    from udg.presence import caution, reweighting, unevenness
 
-    Parameters
-    ----------
-    problem : Problem
-    method : Method
-    tol : float
-        Stop when ``gap ≤ tol``; 0 never stops for that reason unless the minimum is exact.
-    max_iter : int, optional
-        Default: ``method.default_max_iter``.
-    warm_start : Estimate, optional
-        X, R and duals of the problem's shape.
-    history, callback
-        As in `solve`.
-
-    Returns
-    -------
-    Minimum
-
-    Raises
-    ------
-    InvalidInput
-        `tol` or `max_iter` is negative or not a number.
-    """
-    if not (isinstance(tol, (int, float)) and tol >= 0):
-        raise InvalidInput(f"tol is {tol!r}; give a number that is at least 0")
-    if max_iter is None:
-        max_iter = method.default_max_iter
-    if isinstance(max_iter, bool) or not isinstance(max_iter, int) or max_iter < 0:
-        raise InvalidInput(f"max_iter is {max_iter!r}; give a whole number that is at least 0")
-
-    records: list[Checkpoint] = []
-    state = method.start(problem, warm_start)
-    iteration, seconds, best_bound = 0, 0.0, -math.inf
-    while True:
-        estimate = method.estimate(problem, state)
-        energy, bound = energy_and_bound(problem, *estimate)
-        best_bound = max(best_bound, bound)  # every bound holds, so the best does
-        gap = relative_gap(problem, energy, best_bound)
-        checkpoint = Checkpoint(iteration, seconds, energy, gap)
-        _log.debug("%s", checkpoint)
-        if history:
-            records.append(checkpoint)
-        reason = _stop(checkpoint, tol, max_iter, callback)
-        if reason is not None:
-            return Minimum(estimate, energy, gap, iteration, seconds, reason, tuple(records))
-        count = min(method.check_every, max_iter - iteration)
-        began = time.perf_counter()
-        state = method.advance(problem, state, count)
-        seconds += time.perf_counter() - began
-        iteration += count
+    xp = array_namespace(problem.Y)
+    passes, doubt = settings.passes, 1.0
+    if settings.model == "rain" and level == 0:
+        problem = replace(problem, ceiling=xp.zeros_like(problem.Y))
+        passes = 1
+    elif settings.model == "rain" and level < 1:
+        doubt = caution(level)
+        problem = replace(problem, doubt=xp.full_like(problem.Y, doubt))
+    iterations, seconds = 0, 0.0
+    for left in reversed(range(passes)):
+        minimum = minimize(
+            problem,
+            settings.method,
+            # What only raises doubts need not be exact.
+            tol=settings.tol if left == 0 else max(settings.tol, _DRAFT_TOL),
+            max_iter=settings.max_iter - iterations,
+            warm_start=start,
+            history=settings.history,
+            callback=settings.callback,
+        )
+        iterations, seconds = iterations + minimum.iterations, seconds + minimum.seconds
+        if left == 0 or minimum.reason != "gap":
+            break
+        R, start = minimum.estimate.R, minimum.estimate
+        uneven = unevenness(R, shorter_side)
+        places = doubt * uneven * reweighting(R, uneven)
+        problem = replace(problem, doubt=xp.astype(places, R.dtype))
+    return problem, minimum._replace(iterations=iterations, seconds=seconds)
 
 
-def _stop(
-    checkpoint: Checkpoint,
-    tol: float,
-    max_iter: int,
-    callback: Callable[[Checkpoint], bool | None] | None,
-) -> Reason | None:
-    if callback is not None and callback(checkpoint):
-        return "callback"
-    if checkpoint.gap <= tol:
-        return "gap"
-    return "max_iter" if checkpoint.iteration >= max_iter else None
+def _direction(
+    image: PreparedImage, settings: _Settings, angle: float | Literal["auto"]
+) -> _Direction:
+    """The angle, estimated if asked for, and the rain level."""
+    level = settings.rain_level
+    if angle == "auto":
+        from udg.angle import estimate_angle
+
+        degrees, confidence = estimate_angle(image.luma(), limit=settings.angle_limit)
+        if settings.model == "rain" and level == "auto":
+            from udg.presence import evidence, level_of
+
+            level = level_of(evidence(image, degrees, confidence).score)
+        return _Direction(degrees, confidence, _level(level))
+    if isinstance(angle, (str, bool)) or not math.isfinite(angle):
+        raise InvalidInput(f"angle is {angle!r}; give degrees clockwise from vertical, or 'auto'")
+    if settings.model == "rain" and abs(angle) > 45:
+        raise InvalidInput(
+            f"angle is {angle:g}°, but rain lies within ±45°; "
+            "for stripes in any direction use model='signed'"
+        )
+    return _Direction(float(angle), None, _level(level))
 
 
-def _one_of(name: str, value: Any, allowed: tuple[str, ...]) -> None:
+def _given_layers(
+    image: PreparedImage, settings: _Settings, angles: Sequence[float | Literal["auto"]]
+) -> list[Result]:
+    """One layer a given angle, each from what the one before left."""
+    results: list[Result] = []
+    for angle in angles:
+        results.append(_layer(image, settings, _direction(image, settings, angle)))
+        image = replace(image, pixels=results[-1].derained)
+    return results
+
+
+def _found_layers(
+    image: PreparedImage, settings: _Settings, count: int | Literal["auto"]
+) -> list[Result]:
+    """Layers in the directions that are found one after the other."""
+    results: list[Result] = []
+    while len(results) < (_MOST_LAYERS if count == "auto" else count):
+        direction = _direction(image, settings, "auto")
+        known = any(abs(direction.degrees - r.angle) < _NEW_DIRECTION for r in results)
+        if count == "auto" and results and (known or direction.level < _SURE):
+            break
+        results.append(_layer(image, settings, direction))
+        image = replace(image, pixels=results[-1].derained)
+    return results
+
+
+def _together(layers: list[Result]) -> Result:
+    """The result of all layers; see `Result.layers`."""
+    first, last = layers[0], layers[-1]
+    rain = first.rain
+    for layer in layers[1:]:
+        rain = rain + layer.rain
+    return replace(
+        first,
+        derained=last.derained,
+        rain=rain,
+        background=last.background,
+        layers=tuple(layers),
+    )
+
+
+def _one_of(name: str, value: Any, allowed: tuple[str, ...]) -> Any:
     if value not in allowed:
         raise InvalidInput(f"{name} is {value!r}; give one of {', '.join(map(repr, allowed))}")
+    return value
+
+
+def _count(name: str, value: Any, least: int) -> int:
+    if isinstance(value, bool) or not isinstance(value, int) or value < least:
+        raise InvalidInput(f"{name} is {value!r}; give a whole number that is at least {least}")
+    return value
+
+
+def _level(level: float | str) -> float:
+    if level == "auto":
+        return 1.0
+    if isinstance(level, (str, bool)) or not 0 <= level <= 1:
+        raise InvalidInput(f"rain_level is {level!r}; give a number in [0, 1], or 'auto'")
+    return float(level)
 
 
 def _method(method: str | Method) -> Method:
@@ -411,25 +501,6 @@ def _method(method: str | Method) -> Method:
         return method
     _one_of("method", method, tuple(_METHODS))
     return _METHODS[method]()
-
-
-def _direction(
-    luma: Array, angle: float | Literal["auto"], limit: float, model: Model
-) -> tuple[float, float | None]:
-    """The angle in degrees, and its confidence if it was estimated."""
-    if angle == "auto":
-        from udg.angle import estimate_angle
-
-        estimate = estimate_angle(luma, limit=limit)
-        return estimate.degrees, estimate.confidence
-    if isinstance(angle, (str, bool)) or not math.isfinite(angle):
-        raise InvalidInput(f"angle is {angle!r}; give degrees clockwise from vertical, or 'auto'")
-    if model == "rain" and abs(angle) > 45:
-        raise InvalidInput(
-            f"angle is {angle:g}°, but rain lies within ±45°; "
-            "for stripes in any direction use model='signed'"
-        )
-    return float(angle), None
 
 
 def _earlier(result: Result, problem: Problem) -> Estimate:

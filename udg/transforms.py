@@ -11,7 +11,7 @@ from typing import Any
 
 from array_api_compat import is_cupy_array
 
-from udg import threads
+from udg.backend import threads
 from udg.operators import Boundary, spectra
 
 __all__ = ["Transform"]
@@ -50,7 +50,7 @@ _THREADED = 1 << 16
 
 
 def _threads(like: Array) -> int:
-    return threads.available() if like.size >= _THREADED else 1
+    return threads() if like.size >= _THREADED else 1
 
 
 def _cosine(like: Array) -> _Pair:

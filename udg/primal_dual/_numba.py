@@ -26,8 +26,9 @@ __all__ = ["advance", "estimate"]
 
 Array = Any
 
-# Smaller blocks than this, in pixels, spend more on waiting for each other than threads save.
-_MIN_BLOCK = 1 << 15
+# Blocks smaller than this, in pixels, gain little from threads, and lose much where other programs
+# keep the cores busy: every iteration waits for the slowest.
+_MIN_BLOCK = 1 << 18
 
 
 def advance(problem: Problem, steps: Steps, state: State, iterations: int) -> None:

@@ -1,0 +1,80 @@
+import numpy as np
+import pytest
+
+import udg
+from udg.image import prepare
+from udg.presence import (
+    Evidence,
+    _bilinear,
+    caution,
+    evidence,
+    level_of,
+    reweighting,
+    unevenness,
+)
+
+
+def test_level_runs_from_dry_to_wet():
+    levels = [level_of(score) for score in (-100, -1.5, 0, 3, 100)]
+    assert levels[:2] == [0, 0]
+    assert 0 < levels[2] < 1
+    assert levels[3:] == [1, 1]
+
+
+def test_score_grows_with_what_speaks_for_rain():
+    base = Evidence(0.5, 0.1, 0.5, -1.5)
+    for name, step in (("confidence", 0.1), ("brightness", 0.1), ("excess", 0.1), ("spread", -0.1)):
+        assert base._replace(**{name: getattr(base, name) + step}).score > base.score
+
+
+def test_evidence_in_rain_and_in_its_negative():
+    """Dark streaks on the same scene are not rain."""
+    clean = np.full((120, 160), 0.5, np.float32)
+    clean += 0.05 * np.sin(np.arange(160) / 9, dtype=np.float32)
+    rainy = udg.synthesize(clean, angle=0, density=0.15, intensity=0.3, seed=0, blend="add").rainy
+    bright, dark = (evidence(prepare(u), 0.0, 0.5) for u in (rainy, 1 - rainy))
+    assert bright.brightness > 0.5
+    assert dark.brightness < -0.5
+    assert bright.score > dark.score + 5
+
+
+def test_caution_falls_to_none_with_certainty():
+    assert caution(1.0) == 1.0
+    assert caution(0.5) > caution(0.9) > 1
+
+
+def test_even_rain_is_not_doubted():
+    rain = udg.render_streaks((320, 480), density=0.15, seed=3)
+    assert (unevenness(rain, 320) < 1.5).mean() > 0.98
+
+
+def test_what_is_in_one_place_is_doubted():
+    rain = np.full((320, 480), 0.02, np.float32)
+    rain[200:300, 300:450] = 0.3
+    doubt = unevenness(rain, 320)
+    assert doubt.shape == rain.shape
+    assert doubt[250, 375] > 3
+    assert (doubt[:120, :200] == 1).all()
+    assert (doubt >= 1).all()
+
+
+@pytest.mark.parametrize("shape", [(2, 2), (3, 90), (71, 33)])
+def test_small_and_odd_shapes(shape):
+    assert unevenness(np.ones(shape, np.float32), min(shape)) == pytest.approx(1)
+    assert (unevenness(np.zeros(shape, np.float32), min(shape)) == 1).all()
+
+
+def test_reweighting_frees_bright_rain_unless_in_doubt():
+    rain = np.array([0.0, 0.01, 0.1, 0.5])
+    sure, doubtful = reweighting(rain, np.ones(4)), reweighting(rain, np.full(4, 3.0))
+    assert (np.diff(sure) < 0).all()
+    assert sure[0] > 1 > sure[2]
+    assert (doubtful[2:] > sure[2:]).all()
+    assert (doubtful <= np.maximum(sure, 1)).all()
+
+
+def test_bilinear_interpolation_is_exact_on_a_plane():
+    rows, columns = np.mgrid[:4, :5].astype(float)
+    at = np.array([0, 0.5, 2.25, 3]), np.array([0.75, 1, 4])
+    got = _bilinear(2 * rows - 3 * columns, *at)
+    np.testing.assert_allclose(got, 2 * at[0][:, None] - 3 * at[1][None, :])

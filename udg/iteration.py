@@ -1,0 +1,132 @@
+"""The loop around any method's step: certificate, stopping, history."""
+
+from __future__ import annotations
+
+import logging
+import math
+import time
+from collections.abc import Callable
+from typing import Literal, NamedTuple
+
+from udg.certificate import energy_and_bound, relative_gap
+from udg.errors import InvalidInput
+from udg.method import Estimate, Method
+from udg.objective import Problem
+
+__all__ = ["Checkpoint", "Minimum", "Reason", "check_stopping", "minimize"]
+
+Reason = Literal["gap", "max_iter", "callback"]
+
+_log = logging.getLogger(__name__)
+
+
+class Checkpoint(NamedTuple):
+    """What is known each time the certificate is looked at.
+
+    Attributes
+    ----------
+    iteration : int
+    seconds : float
+        Time spent iterating, without the checks.
+    objective : float
+        E(X, R) of the present answer.
+    gap : float
+        Proven bound on (E − E*) / E.
+    """
+
+    iteration: int
+    seconds: float
+    objective: float
+    gap: float
+
+
+class Minimum(NamedTuple):
+    """Where `minimize` ended; `history` is empty unless asked for."""
+
+    estimate: Estimate
+    objective: float
+    gap: float
+    iterations: int
+    seconds: float
+    reason: Reason
+    history: tuple[Checkpoint, ...]
+
+
+def minimize(
+    problem: Problem,
+    method: Method,
+    *,
+    tol: float = 1e-2,
+    max_iter: int | None = None,
+    warm_start: Estimate | None = None,
+    history: bool = False,
+    callback: Callable[[Checkpoint], bool | None] | None = None,
+) -> Minimum:
+    """Run a method on a problem until the gap is proven small enough.
+
+    Parameters
+    ----------
+    problem : Problem
+    method : Method
+    tol : float
+        Stop when ``gap ≤ tol``; 0 never stops for that reason unless the minimum is exact.
+    max_iter : int, optional
+        Default: ``method.default_max_iter``.
+    warm_start : Estimate, optional
+        X, R and duals of the problem's shape.
+    history, callback
+        As in `solve`.
+
+    Returns
+    -------
+    Minimum
+
+    Raises
+    ------
+    InvalidInput
+        `tol` or `max_iter` is negative or not a number.
+    """
+    if max_iter is None:
+        max_iter = method.default_max_iter
+    check_stopping(tol, max_iter)
+    records: list[Checkpoint] = []
+    state = method.start(problem, warm_start)
+    iteration, seconds, best_bound = 0, 0.0, -math.inf
+    while True:
+        estimate = method.estimate(problem, state)
+        energy, bound = energy_and_bound(problem, *estimate)
+        best_bound = max(best_bound, bound)  # every bound holds, so the best does
+        gap = relative_gap(problem, energy, best_bound)
+        checkpoint = Checkpoint(iteration, seconds, energy, gap)
+        _log.debug("%s", checkpoint)
+        if history:
+            records.append(checkpoint)
+        reason = _stop(checkpoint, tol, max_iter, callback)
+        if reason is not None:
+            return Minimum(estimate, energy, gap, iteration, seconds, reason, tuple(records))
+        count = min(method.check_every, max_iter - iteration)
+        began = time.perf_counter()
+        state = method.advance(problem, state, count)
+        seconds += time.perf_counter() - began
+        iteration += count
+
+
+def check_stopping(tol: float, max_iter: int) -> None:
+    """Raise InvalidInput unless `tol` is a number ≥ 0 and `max_iter` a whole one."""
+    if isinstance(tol, (str, bool)) or not tol >= 0:
+        raise InvalidInput(f"tol is {tol!r}; give a number that is at least 0")
+    if isinstance(max_iter, bool) or not isinstance(max_iter, int) or max_iter < 0:
+        raise InvalidInput(f"max_iter is {max_iter!r}; give a whole number that is at least 0")
+
+
+def _stop(
+    checkpoint: Checkpoint,
+    tol: float,
+    max_iter: int,
+    callback: Callable[[Checkpoint], bool | None] | None,
+) -> Reason | None:
+    if callback is not None and callback(checkpoint):
+        return "callback"
+    if checkpoint.gap <= tol:
+        return "gap"
+    return "max_iter" if checkpoint.iteration >= max_iter else None

@@ -1,0 +1,208 @@
+"""Whether there is rain at all, and where it is in doubt.
+
+Eq. 3 takes anything thin, bright and long in the streaks' direction for rain: a railing, tree
+trunks, a tiger. What tells them apart is not in the energy:
+
+- rain is everywhere, a railing is in one place;
+- rain is bright, while a scene has about as many dark lines as bright ones;
+- rain does not depend on the scene, so there is much of it where the scene is smooth.
+
+`rain_level` weighs this for a picture, and `doubt` pixel by pixel, as a factor on `lam_r`.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any, NamedTuple
+
+import numpy as np
+from array_api_compat import array_namespace, is_cupy_array
+
+from udg.backend import ndimage_of
+from udg.image import PreparedImage
+from udg.iteration import minimize
+from udg.objective import RAIN_WEIGHTS, Problem
+from udg.primal_dual import PrimalDual
+from udg.rotation import rotate, unrotate
+
+__all__ = ["Evidence", "caution", "evidence", "level_of", "reweighting", "unevenness"]
+
+Array = Any
+
+_SIDE = 720  # the evidence is taken from a picture shrunk to this longer side
+_TOL = 2e-2  # … and solved to this gap: statistics need no more
+_WEIGHTS = RAIN_WEIGHTS  # the coefficients below hold for these
+_BLOCK = 0.04  # σ of local means, as a part of the shorter side
+
+# Logistic regression on photographs with and without rain: benchmarks/presence.py fits it.
+_COEFFICIENTS = {"confidence": 4.26, "brightness": 6.86, "spread": -8.91, "excess": 4.07}
+_BIAS = 11.02
+_DRY, _WET = -1.5, 3.0  # scores at which the level is 0 and 1
+_CAUTION = 5.0  # doubt in a picture of level 0+ is 1 + this
+
+# Reweighting.
+_NEIGHBOURHOOD = 0.08  # σ over which rain should be even, as a part of the shorter side
+_NEIGHBOURS = 25.0  # … but at least so many pixels, for streaks are long
+_TOLERATED = 1.5  # times the mean density that is not yet suspect
+_SUSPICION = 2.0  # power of the excess density
+_MOST_DOUBT = 6.0
+_FAINT = 0.03  # rain of this brightness …
+_FAINT_DOUBT = 0.75  # … keeps this part of its doubt; brighter rain less
+
+
+class Evidence(NamedTuple):
+    """What speaks for rain in a picture; each grows with it, but for `spread`.
+
+    Attributes
+    ----------
+    confidence : float
+        That of the angle.
+    brightness : float
+        Logarithm of bright over dark lines in the streaks' direction.
+    spread : float
+        Standard deviation, over the picture, of the logarithm of their local density.
+    excess : float
+        Logarithm of rain over the scene's own differences.
+    """
+
+    confidence: float
+    brightness: float
+    spread: float
+    excess: float
+
+    @property
+    def score(self) -> float:
+        """Log-odds of rain."""
+        return _BIAS + sum(
+            _COEFFICIENTS[name] * float(getattr(self, name)) for name in self._fields
+        )
+
+
+def evidence(image: PreparedImage, angle: float, confidence: float) -> Evidence:
+    """Collect what speaks for rain at an angle.
+
+    Parameters
+    ----------
+    image : PreparedImage
+    angle, confidence : float
+        As `udg.estimate_angle` found them.
+
+    Returns
+    -------
+    Evidence
+    """
+    from scipy import ndimage
+
+    unit = _small(image.unit())
+    darkest, brightest = unit.min(axis=2), unit.max(axis=2)
+    rain = _quick_rain(darkest, angle)
+    dark_lines = _quick_rain(1 - brightest, angle)
+    scene = darkest - rain
+    activity = abs(np.diff(scene, axis=0))[:, :-1] + abs(np.diff(scene, axis=1))[:-1]
+    sigma = _BLOCK * min(darkest.shape)
+    step = max(1, int(sigma))
+
+    def local(u: Array) -> Array:
+        return np.log(ndimage.gaussian_filter(u, sigma)[::step, ::step] + 1e-3)
+
+    return Evidence(
+        confidence,
+        math.log(float(rain.mean()) / (float(dark_lines.mean()) + 1e-4) + 1e-3),
+        float(local(rain).std()),
+        math.log((float(rain.mean()) + 1e-6) / float(np.exp(local(activity)).mean())),
+    )
+
+
+def level_of(score: float) -> float:
+    """Rain level in [0, 1] of a score: 0 is dry, 1 is rain without a doubt."""
+    return min(1.0, max(0.0, (score - _DRY) / (_WET - _DRY)))
+
+
+def caution(level: float) -> float:
+    """Doubt, at least 1, that a rain level below 1 casts on all of a picture."""
+    return 1 + _CAUTION * (1 - level)
+
+
+def unevenness(rain: Array, shorter_side: int) -> Array:
+    """Doubt where there is much more rain than elsewhere, at least 1.
+
+    Parameters
+    ----------
+    rain : array, shape (H, W)
+        A first estimate of R.
+    shorter_side : int
+        Of the picture, in pixels; gives the scale of a neighbourhood.
+
+    Returns
+    -------
+    array, shape (H, W)
+    """
+    xp, ndimage = array_namespace(rain), ndimage_of(rain)
+    sigma = max(_NEIGHBOURS, _NEIGHBOURHOOD * shorter_side)
+    step = max(1, min(int(sigma / 4), *rain.shape))
+    height, width = (side // step for side in rain.shape)
+    blocks = xp.reshape(rain[: height * step, : width * step], (height, step, width, step))
+    density = ndimage.gaussian_filter(xp.mean(blocks, axis=(1, 3)), sigma / step, mode="nearest")
+    usual = xp.mean(density) + 1e-4
+    coarse = xp.clip((density / (_TOLERATED * usual)) ** _SUSPICION, 1, _MOST_DOUBT)
+    rows, columns = (
+        xp.clip((xp.arange(side, dtype=xp.float32) + 0.5) / step - 0.5, 0, count - 1)
+        for side, count in zip(rain.shape, (height, width), strict=True)
+    )
+    return _bilinear(coarse, rows, columns)
+
+
+def reweighting(rain: Array, doubt: Array) -> Array:
+    """Factor on the doubt that frees found rain from the bias of its penalty.
+
+    Small where R is bright, so that a second pass takes all of a streak, and large where R is
+    next to nothing (reweighted ℓ1; Candès, Wakin, Boyd 2008). The more a place is in doubt, the
+    less its rain is freed.
+
+    Parameters
+    ----------
+    rain : array, shape (H, W)
+        A first estimate of R.
+    doubt : array, shape (H, W)
+        At least 1.
+
+    Returns
+    -------
+    array, shape (H, W)
+    """
+    xp = array_namespace(rain)
+    factor = 2 * _FAINT_DOUBT * _FAINT / (rain + _FAINT)
+    return xp.where(factor < 1, factor ** (doubt**-2), factor)
+
+
+def _small(unit: Array) -> Array:
+    """The picture on the CPU, shrunk if it is large."""
+    from skimage.transform import resize
+
+    if is_cupy_array(unit):
+        unit = unit.get()
+    scale = _SIDE / max(unit.shape[:2])
+    if scale >= 1:
+        return unit
+    shape = (max(2, round(unit.shape[0] * scale)), max(2, round(unit.shape[1] * scale)))
+    return resize(unit, shape, order=1, anti_aliasing=True)  # type: ignore[no-untyped-call]
+
+
+def _quick_rain(plane: Array, angle: float) -> Array:
+    """R of a plane of light, roughly."""
+    problem = Problem(rotate(np.ascontiguousarray(plane, np.float32), angle), _WEIGHTS)
+    R = minimize(problem, PrimalDual(), tol=_TOL).estimate.R
+    return unrotate(R, angle, plane.shape)
+
+
+def _bilinear(coarse: Array, rows: Array, columns: Array) -> Array:
+    """`coarse` at all pairs of fractional rows and columns, one axis after the other."""
+    xp = array_namespace(coarse)
+    for axis, places in ((0, rows), (1, columns)):
+        below = xp.astype(xp.floor(places), xp.int64)
+        above = xp.clip(below + 1, None, coarse.shape[axis] - 1)
+        part = xp.reshape(places - below, (-1, 1) if axis == 0 else (1, -1))
+        coarse = (1 - part) * xp.take(coarse, below, axis=axis) + part * xp.take(
+            coarse, above, axis=axis
+        )
+    return coarse
