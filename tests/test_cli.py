@@ -25,14 +25,21 @@ def noise(shape=(20, 30, 3), dtype=np.uint8, seed=0):
 
 
 def result_for(image, **settings):
-    """What `udg.solve` returns, with rain that is 0.1 everywhere."""
+    """What `udg.solve` returns, with rain that is 0.1 everywhere unless its level is 0."""
     full = np.iinfo(image.dtype).max
-    rain = np.full(image.shape[:2], 0.1, np.float32)
+    angle, level = settings.get("angle", "auto"), settings.get("rain_level", "auto")
+    level = 0.75 if level == "auto" else level
+    rain = np.full(image.shape[:2], 0.1 if level else 0, np.float32)
+    several = [result_for(image, angle=one) for one in angle] if isinstance(angle, list) else []
     return SimpleNamespace(
-        derained=np.clip(image.astype(np.float32) - 0.1 * full, 0, full),
+        derained=np.clip(
+            image - full * rain.reshape(rain.shape + (1,) * (image.ndim - 2)), 0, full
+        ),
         rain=rain,
         background=rain,
-        angle=settings.get("angle", 12.5) if settings.get("angle") != "auto" else 12.5,
+        rain_level=level,
+        layers=tuple(several),
+        angle=several[0].angle if several else 12.5 if angle == "auto" else angle,
         confidence=None,
         weights=Weights(0.002, 0.15, 0.05, 0.01),
         model=settings.get("model", "rain"),
@@ -88,7 +95,8 @@ def test_folder_to_folder(solved):
     for name, format in (("a.png", "PNG"), ("b.jpg", "JPEG"), ("c.tif", "TIFF")):
         assert files.read(Path("out", name)).format == format
     lines = result.stdout.splitlines()
-    assert lines[0].split("\t")[:3] == ["picture", "result", "angle"]
+    assert lines[0].split("\t")[:4] == ["picture", "result", "angle", "rain level"]
+    assert lines[1].split("\t")[2:] == ["12.5", "0.75", "", "7", "0.2"]
     assert [line.split("\t")[1] for line in lines[1:]] == ["out/a.png", "out/b.jpg", "out/c.tif"]
     assert result.stderr == ""
     assert solved == [{"angle": "auto"}] * 3
@@ -118,6 +126,56 @@ def test_one_file_to_another_format_and_options_passed_on(solved):
     layer = files.read("new/x_rain.png").pixels
     assert layer.dtype == np.uint16
     assert set(layer.ravel()) == {round(0.55 * 65535)}  # middle grey is no rain
+
+
+def test_options_of_what_happens_by_itself(solved):
+    call(
+        *("derain", "rainy/a.png", "-o", "x.png", "--strength", ".7", "--rain-level", ".4"),
+        *("--layers", "2", "--passes", "1"),
+    )
+    call("derain", "rainy/a.png", "-o", "y.png", "--layers", "auto", "--rain-level", "auto")
+    assert solved == [
+        {"angle": "auto", "strength": 0.7, "rain_level": 0.4, "n_layers": 2, "passes": 1},
+        {"angle": "auto", "rain_level": "auto", "n_layers": "auto"},
+    ]
+
+
+@pytest.mark.parametrize("given", ["--angle 12,-20", "--angle 12 --angle -20", "--angle=12, -20"])
+def test_several_directions(solved, given):
+    options = [given] if "=" in given else given.split()
+    result = call("derain", "rainy/a.png", "-o", "x.png", *options, "--json", "report.json")
+    assert solved == [{"angle": [12.0, -20.0]}]
+    assert result.stdout.splitlines()[1].split("\t")[2:] == [
+        *("12.0 -20.0", "0.75 0.75", "", "14", "0.5")
+    ]
+    facts = json.loads(Path("report.json").read_text())["files"][0]
+    assert facts["angle"] == 12
+    assert [layer["angle"] for layer in facts["layers"]] == [12, -20]
+    assert facts["layers"][1] == {
+        "angle": -20.0,
+        "confidence": None,
+        "rain_level": 0.75,
+        "gap": None,
+        "iterations": 7,
+        "seconds": 0.25,
+    }
+
+
+def test_no_rain_is_said_and_the_picture_written_unchanged():
+    y, x = np.mgrid[:64, :80]
+    smooth = np.stack([60 + x, 80 + y, 200 - x], axis=2).astype(np.uint8)
+    files.write("dry.png", smooth)
+    result = call("derain", "dry.png", "-o", "out.png", "--json", "report.json")
+    assert result.stdout.splitlines()[1].split("\t")[3] == "no rain found"
+    assert json.loads(Path("report.json").read_text())["files"][0]["rain_level"] == 0
+    np.testing.assert_array_equal(files.read("out.png").pixels, smooth)
+
+
+@pytest.mark.usefixtures("solved")
+def test_level_0_that_was_asked_for_is_no_finding():
+    result = call("derain", "rainy/a.png", "-o", "out.png", "--rain-level", "0")
+    assert result.stdout.splitlines()[1].split("\t")[3] == "0.00 as asked"
+    np.testing.assert_array_equal(files.read("out.png").pixels, noise())
 
 
 @pytest.mark.usefixtures("solved")
@@ -177,6 +235,16 @@ def test_image_refused_by_the_method_is_named(monkeypatch):
         ("derain rainy", "Missing option"),
         ("derain rainy -o out --angle left", "give a number of degrees, or auto"),
         ("derain rainy -o out --angle nan", "give a number of degrees, or auto"),
+        ("derain rainy -o out --angle 12,left", "give a number of degrees, or auto"),
+        ("derain rainy -o out --angle 12 --angle auto", "degrees, or auto"),
+        ("derain rainy -o out --angle 12,-20 --layers 2", "use one of them"),
+        ("evaluate rainy --angle 12 --layers auto", "use one of them"),
+        ("derain rainy -o out --layers 0", "or give auto"),
+        ("derain rainy -o out --layers some", "or give auto"),
+        ("derain rainy -o out --rain-level 2", "or give auto"),
+        ("derain rainy -o out --rain-level nan", "or auto"),
+        ("derain rainy -o out --strength 1.5", "1.5"),
+        ("derain rainy -o out --passes 0", "passes"),
         ("derain rainy -o out --tau -1", "-1"),
         ("derain rainy -o out --model sideways", "sideways"),
         ("derain rainy -o out --jobs 0", "jobs"),
@@ -258,12 +326,14 @@ def test_json_is_clean_and_complete():
         "status": "done",
         "angle": 12.5,
         "confidence": None,
+        "rain_level": 0.75,
         "weights": {"tau": 0.002, "lam_x": 0.15, "lam_y": 0.05, "lam_r": 0.01},
         "objective": 1.5,
         "gap": None,
         "iterations": 7,
         "reason": "max_iter",
         "seconds": 0.25,
+        "layers": [],
     }
     assert bad["input"] == "rainy/bad.png"
     assert "is empty" in bad["error"]
@@ -314,7 +384,9 @@ def test_demo(solved):
     np.testing.assert_allclose(middle, np.clip(left - 25.5, 0, 255), atol=0.51)
     np.testing.assert_allclose(panels[:, -side:], 0.9 * 255, atol=1)
     assert "udg-demo.png: input | derained | rain, shown 9.0× brighter" in result.stdout
-    assert "angle 12.5°" in result.stdout
+    assert "angle 12.5°, rain level 0.75" in result.stdout
+    call("demo", "--strength", "0.8", "-o", "strong.png")
+    assert solved == [{}, {"strength": 0.8}]
     assert "already exists" in call("demo", code=2).stderr
     call("demo", "--overwrite", "-o", "udg-demo.png")
     assert "suffix" in call("demo", "-o", "x.gif", code=1).stderr
@@ -387,6 +459,7 @@ def solve(image, **settings):
     rain = np.zeros(image.shape[:2], np.float32)
     return SimpleNamespace(
         derained=image.astype(np.float32), rain=rain, angle=0.0, confidence=None,
+        rain_level=1.0, layers=(),
         weights=udg.RAIN_WEIGHTS, model="rain", objective=0.0, gap=0.0, iterations=1,
         reason="gap", seconds=0.0,
     )

@@ -26,7 +26,7 @@ PUBLIC_MODULES = [name for name in MODULES if not any(p[0] == "_" for p in name.
 
 # Everything that `import udg` promises. Change it here and in `udg/__init__.py` together.
 PUBLIC = {
-    "constants": {"PAPER", "PAPER_WEIGHTS", "RAIN_WEIGHTS", "__version__"},
+    "constants": {"PAPER", "PAPER_WEIGHTS", "RAIN_WEIGHTS", "STRIPE_WEIGHTS", "__version__"},
     "functions": {
         "estimate_angle",
         "minimize",
@@ -210,9 +210,15 @@ def test_readme_commands_parse(monkeypatch: pytest.MonkeyPatch) -> None:
     assert len(ran) == len(lines) > 5
 
 
-def test_readme_names_the_default_weights() -> None:
-    rows = re.findall(r"^\| `(\w+)` \| `--[\w-]+` \| ([\d.]+) \|", read("README.md"), re.MULTILINE)
-    assert {name: float(value) for name, value in rows} == dataclasses.asdict(udg.RAIN_WEIGHTS)
+def test_readme_names_the_defaults() -> None:
+    rows = re.findall(r"^\| `(\w+)` \| `--[\w-]+` \| (\S+) \|", read("README.md"), re.MULTILINE)
+    said = dict(rows)
+    weights = dataclasses.asdict(udg.RAIN_WEIGHTS)
+    assert {name: float(said.pop(name)) for name in weights} == weights
+    assert int(said.pop("passes")) == udg.solver._DEFAULTS["rain"]["passes"]
+    parameters = inspect.signature(udg.solve).parameters
+    assert said == {name: str(parameters[name].default) for name in said}
+    assert set(said) == {"strength", "rain_level", "angle", "n_layers"}
 
 
 def test_readme_links_lead_somewhere() -> None:

@@ -6,7 +6,7 @@ from udg.angle import Angle, estimate_angle
 from udg.errors import FileError, InvalidImage, InvalidInput, MissingExtra, UdgError
 from udg.iteration import Checkpoint, minimize
 from udg.metrics import niqe, psnr_rgb, psnr_y, ssim_y
-from udg.objective import PAPER_WEIGHTS, RAIN_WEIGHTS, Problem, Weights, objective
+from udg.objective import PAPER_WEIGHTS, RAIN_WEIGHTS, STRIPE_WEIGHTS, Problem, Weights, objective
 from udg.primal_dual import PrimalDual
 from udg.rain import Synthetic, render_streaks, synthesize
 from udg.solver import PAPER, Result, Solved, solve
@@ -15,6 +15,7 @@ __all__ = [
     "PAPER",
     "PAPER_WEIGHTS",
     "RAIN_WEIGHTS",
+    "STRIPE_WEIGHTS",
     "Alternating",
     "Angle",
     "Checkpoint",

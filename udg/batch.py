@@ -45,6 +45,7 @@ __all__ = [
 ]
 
 _PATIENCE = 20.0  # seconds for a process to clean up before it is killed
+_LAYER_FACTS = ("angle", "confidence", "gap", "iterations", "seconds")
 
 
 class Found(NamedTuple):
@@ -465,7 +466,7 @@ def derain_file(task: Task, settings: dict[str, Any]) -> dict[str, Any]:
     picture = read(task.source)
     result = udg.solve(picture.pixels, **settings)
     _write_both(task, result.derained, result.rain, picture, result.model == "signed")
-    return facts_of(result)
+    return facts_of(result) | _rain_facts(result)
 
 
 def synthesize_file(task: Task, settings: dict[str, Any]) -> dict[str, Any]:
@@ -500,6 +501,20 @@ def facts_of(result: Any) -> dict[str, Any]:
         "iterations": int(result.iterations),
         "reason": str(result.reason),
         "seconds": float(result.seconds),
+    }
+
+
+def _rain_facts(result: Any) -> dict[str, Any]:
+    """How sure it is that there is rain, and what is known of each layer if there are several."""
+    return {
+        "rain_level": float(result.rain_level),
+        "layers": [
+            {
+                "rain_level": float(layer.rain_level),
+                **{name: facts_of(layer)[name] for name in _LAYER_FACTS},
+            }
+            for layer in result.layers
+        ],
     }
 
 

@@ -44,16 +44,38 @@ def main() -> None:
 # Options that commands share
 
 
-def _angle_or_auto(context: click.Context, option: click.Parameter, value: str) -> float | str:
-    if value == "auto":
-        return value
+def _angles_or_auto(
+    context: click.Context, option: click.Parameter, values: tuple[str, ...]
+) -> float | list[float] | str:
+    parts = [part.strip() for value in values for part in value.split(",")]
+    if parts == ["auto"]:
+        return "auto"
     try:
-        degrees = float(value)
+        degrees = [float(part) for part in parts]
     except ValueError:
-        degrees = math.nan
-    if not math.isfinite(degrees):
-        raise click.BadParameter("give a number of degrees, or auto")
-    return degrees
+        degrees = [math.nan]
+    if not all(map(math.isfinite, degrees)):
+        raise click.BadParameter("give a number of degrees, or auto; several with commas")
+    return degrees[0] if len(degrees) == 1 else degrees
+
+
+def _or_auto(numbers: click.FloatRange | click.IntRange) -> Callable[..., float | str | None]:
+    """Take what a range of numbers takes, or the word auto."""
+
+    def convert(
+        context: click.Context, option: click.Parameter, value: str | None
+    ) -> float | str | None:
+        if value is None or value == "auto":
+            return value
+        try:
+            number: float = numbers(value, option, context)
+        except click.BadParameter as error:
+            raise click.BadParameter(f"{error.message.rstrip('.')}; or give auto") from None
+        if not math.isfinite(number):
+            raise click.BadParameter(f"{value} is not a number; give one, or auto")
+        return number
+
+    return convert
 
 
 def _all_of(*options: Option[Any]) -> Option[Any]:
@@ -62,6 +84,7 @@ def _all_of(*options: Option[Any]) -> Option[Any]:
 
 _path = click.Path(path_type=Path)
 _weight = click.FloatRange(min=0)
+_part = click.FloatRange(0, 1)
 
 _inputs = click.argument("inputs", nargs=-1, required=True, type=_path, metavar="IN...")
 _output = click.option(
@@ -84,14 +107,39 @@ _messages = _all_of(
     click.option("-q", "--quiet", is_flag=True, help="Show failures only."),
     click.option("--debug", is_flag=True, help="Show where errors come from."),
 )
+_strength = click.option(
+    "--strength", type=_part, metavar="S", help="0 to 1: higher takes more; 0.5 is as it is."
+)
 _solver = _all_of(
     click.option(
         "--angle",
-        default="auto",
+        multiple=True,
+        default=["auto"],
         show_default=True,
-        metavar="DEG|auto",
-        callback=_angle_or_auto,
-        help="Direction of the streaks, clockwise from vertical: / is positive.",
+        metavar="DEG[,DEG…]|auto",
+        callback=_angles_or_auto,
+        help="Direction of the streaks, clockwise from vertical: / is positive. Several, with "
+        "commas or repeated, are taken out one after the other.",
+    ),
+    click.option(
+        "--layers",
+        "n_layers",
+        callback=_or_auto(click.IntRange(min=1)),
+        metavar="N|auto",
+        help="With --angle auto: directions of rain to take out; auto as many as are found.",
+    ),
+    click.option(
+        "--rain-level",
+        callback=_or_auto(_part),
+        metavar="L|auto",
+        help="How sure it is that there is rain: 0 changes nothing, 1 is rain without a doubt.",
+    ),
+    _strength,
+    click.option(
+        "--passes",
+        type=click.IntRange(min=1),
+        metavar="N",
+        help="How often to solve, with doubts from the pass before; 1 is the convex problem.",
     ),
     click.option("--tau", type=_weight, help="Smoothness of the background."),
     click.option("--lam-x", type=_weight, help="Smoothness of rain along the streaks."),
@@ -111,6 +159,13 @@ _solver = _all_of(
 def _given(settings: dict[str, Any]) -> dict[str, Any]:
     """Leave to the library what was not said."""
     return {name: value for name, value in settings.items() if value is not None}
+
+
+def _for_solve(settings: dict[str, Any]) -> dict[str, Any]:
+    """What `udg.solve` gets of the solver's options."""
+    if settings["n_layers"] not in (None, 1) and settings["angle"] != "auto":
+        raise click.UsageError("--layers looks for directions, --angle gives them; use one of them")
+    return _given(settings)
 
 
 # Commands
@@ -144,24 +199,23 @@ def derain(
 
     IN are files, folders and patterns such as "*.jpg". Results have the names, format and bit depth
     of their inputs, with colour profile and EXIF, unless --output names a file of another format.
+    A picture without rain is written as it is.
     """
     with _plain_exits(debug):
         from udg import batch
 
+        chosen = _for_solve(settings)
         todo, done = _plan(inputs, output, save_rain, recursive, overwrite, resume)
-        work = functools.partial(batch.derain_file, settings=_given(settings))
+        work = functools.partial(batch.derain_file, settings=chosen)
         outcomes, interrupted = _run(todo, work, jobs, quiet)
         if not quiet and report != Path("-"):
             _print_table(
-                ["picture", "result", "angle", "gap", "iterations", "seconds"],
+                ["picture", "result", "angle", "rain level", "gap", "iterations", "seconds"],
                 [
                     [
                         str(outcome.task.source),
                         str(outcome.task.target),
-                        f"{outcome.facts['angle']:.1f}",
-                        _rounded(outcome.facts["gap"], ".1e"),
-                        str(outcome.facts["iterations"]),
-                        f"{outcome.facts['seconds']:.1f}",
+                        *_in_short(outcome.facts, asked=chosen.get("rain_level", "auto")),
                     ]
                     for outcome in outcomes
                     if outcome.error is None
@@ -175,9 +229,10 @@ def derain(
 @click.option(
     "-o", "--output", type=_path, default="udg-demo.png", show_default=True, help="PNG to write."
 )
+@_strength
 @_overwrite
 @_messages
-def demo(output: Path, overwrite: bool, quiet: bool, debug: bool) -> None:
+def demo(output: Path, strength: float | None, overwrite: bool, quiet: bool, debug: bool) -> None:
     """Derain a picture that comes with udg and show input, result and rain side by side."""
     with _plain_exits(debug):
         from importlib import resources
@@ -190,7 +245,7 @@ def demo(output: Path, overwrite: bool, quiet: bool, debug: bool) -> None:
         with resources.as_file(resources.files("udg") / "assets" / "demo.png") as path:
             picture = files.read(path)
         started = time.perf_counter()
-        result = udg.solve(picture.pixels)
+        result = udg.solve(picture.pixels, **_given({"strength": strength}))
         seconds = time.perf_counter() - started
         panels, gain = _side_by_side(picture.pixels, result.derained, result.rain)
         files.write(output, panels, overwrite=overwrite)
@@ -198,7 +253,7 @@ def demo(output: Path, overwrite: bool, quiet: bool, debug: bool) -> None:
             brighter = f", shown {gain:.1f}× brighter" if gain > 1 else ""
             click.echo(f"{output.resolve()}: input | derained | rain{brighter}")
             click.echo(
-                f"angle {result.angle:.1f}°, {seconds:.1f} s, "
+                f"angle {result.angle:.1f}°, rain level {result.rain_level:.2f}, {seconds:.1f} s, "
                 f"at most {100 * result.gap:.2g} % above the minimum (gap)"
             )
 
@@ -323,6 +378,7 @@ def evaluate(
     with _plain_exits(debug), _usage_errors():
         from udg.evaluation import evaluate, find_pairs
 
+        chosen = _for_solve(settings)
         count = len(find_pairs(folder)[0])
         with _progress(count, quiet) as (outcomes, collect):
             result = evaluate(
@@ -331,7 +387,7 @@ def evaluate(
                 save=save,
                 overwrite=overwrite,
                 report=collect,
-                **_given(settings),
+                **chosen,
             )
         if report != Path("-"):
             _print_scores(result, quiet)
@@ -460,6 +516,24 @@ def _finish(
 
 def _rounded(value: float | None, format: str) -> str:
     return "" if value is None else f"{value:{format}}"
+
+
+def _in_short(facts: dict[str, Any], asked: float | str) -> list[str]:
+    """Angle, rain level, gap, iterations and seconds, of all layers together."""
+    layers = facts["layers"] or [facts]
+    level = max(layer["rain_level"] for layer in layers)
+    gaps = [layer["gap"] for layer in layers]
+    if level == 0:
+        rain = "no rain found" if asked == "auto" else "0.00 as asked"
+    else:
+        rain = " ".join(f"{layer['rain_level']:.2f}" for layer in layers)
+    return [
+        " ".join(f"{layer['angle']:.1f}" for layer in layers),
+        rain,
+        _rounded(None if None in gaps else max(gaps), ".1e"),
+        str(sum(layer["iterations"] for layer in layers)),
+        f"{sum(layer['seconds'] for layer in layers):.1f}",
+    ]
 
 
 def _print_table(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:

@@ -22,7 +22,16 @@ from udg.errors import InvalidInput
 from udg.operators import Boundary, across, along
 from udg.transforms import Transform
 
-__all__ = ["PAPER_WEIGHTS", "RAIN_WEIGHTS", "Model", "Problem", "Weights", "objective", "shrink"]
+__all__ = [
+    "PAPER_WEIGHTS",
+    "RAIN_WEIGHTS",
+    "STRIPE_WEIGHTS",
+    "Model",
+    "Problem",
+    "Weights",
+    "objective",
+    "shrink",
+]
 
 Array = Any
 Model = Literal["rain", "signed"]
@@ -96,6 +105,10 @@ class Weights:
 
 #: For photographs of rain, with ``model="rain"``.
 RAIN_WEIGHTS = Weights(tau=0.002, lam_x=0.15, lam_y=0.05, lam_r=0.01)
+
+#: For stripes of either sign, with ``model="signed"``: they run through the whole picture, so
+#: `lam_x` is large beside `lam_y`; `lam_r` keeps wide structures of the scene out of R.
+STRIPE_WEIGHTS = Weights(tau=0.003, lam_x=0.15, lam_y=0.005, lam_r=0.0005)
 
 #: The paper's own (its section 4.1).
 PAPER_WEIGHTS = Weights(tau=0.01, lam_x=1.5, lam_y=1.0)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
 from types import MappingProxyType
 from typing import Any, Literal, NamedTuple, get_args
 
@@ -16,7 +16,14 @@ from udg.errors import InvalidInput
 from udg.image import DataRange, PreparedImage, prepare
 from udg.iteration import Checkpoint, Minimum, Reason, check_stopping, minimize
 from udg.method import Estimate, Method
-from udg.objective import PAPER_WEIGHTS, RAIN_WEIGHTS, Model, Problem, Weights
+from udg.objective import (
+    PAPER_WEIGHTS,
+    RAIN_WEIGHTS,
+    STRIPE_WEIGHTS,
+    Model,
+    Problem,
+    Weights,
+)
 from udg.operators import Boundary
 from udg.primal_dual import PrimalDual
 from udg.rotation import rotate, unrotate
@@ -29,10 +36,7 @@ Gauge = Literal["median", "mean"]
 #: The paper's model and method as keyword arguments: ``udg.solve(image, **udg.PAPER)``.
 PAPER: Mapping[str, Any] = MappingProxyType(
     {
-        "tau": PAPER_WEIGHTS.tau,
-        "lam_x": PAPER_WEIGHTS.lam_x,
-        "lam_y": PAPER_WEIGHTS.lam_y,
-        "lam_r": PAPER_WEIGHTS.lam_r,
+        **asdict(PAPER_WEIGHTS),
         "model": "signed",
         "method": "alternating",
         "boundary": "periodic",
@@ -42,27 +46,36 @@ PAPER: Mapping[str, Any] = MappingProxyType(
     }
 )
 
+
+class _Kind(NamedTuple):
+    """What streaks are looked for: not a choice of the caller's, but of the model."""
+
+    sign: Literal["bright", "both"]  # of the details that tell the angle
+    fine: int  # samples a pixel across the streaks in the solved frame
+
+
+_RAIN, _STRIPES = _Kind("bright", 1), _Kind("both", 2)
+
 # What `solve` takes for anything left unsaid, by model.
 _DEFAULTS: Mapping[str, Mapping[str, Any]] = MappingProxyType(
     {
         "rain": {
-            "tau": RAIN_WEIGHTS.tau,
-            "lam_x": RAIN_WEIGHTS.lam_x,
-            "lam_y": RAIN_WEIGHTS.lam_y,
-            "lam_r": RAIN_WEIGHTS.lam_r,
-            "boundary": "reflecting",
+            **asdict(RAIN_WEIGHTS),
             "method": "primal-dual",
+            "boundary": "reflecting",
             "gauge": "median",
             "angle_limit": 45.0,
             "passes": 2,
+            "kind": _RAIN,
         },
         "signed": {
-            **{name: PAPER[name] for name in ("tau", "lam_x", "lam_y", "lam_r")},
-            "boundary": "reflecting",
+            **asdict(STRIPE_WEIGHTS),
             "method": "primal-dual",
-            "gauge": "mean",
+            "boundary": "reflecting",
+            "gauge": "median",
             "angle_limit": 90.0,
             "passes": 1,
+            "kind": _STRIPES,
         },
     }
 )
@@ -174,6 +187,7 @@ class _Settings:
     boundary: Boundary
     gauge: Gauge
     angle_limit: float
+    kind: _Kind
     rain_level: float | Literal["auto"]
     passes: int
     method: Method
@@ -221,7 +235,7 @@ def solve(
         uint8, uint16, or float in [0, 1]; grey, RGB, either with alpha, or bands. NumPy or CuPy.
     tau, lam_x, lam_y, lam_r : float, optional
         Weights for values in [0, 1]; see `Weights` for the direction in which each pushes. Default:
-        those of `RAIN_WEIGHTS` or, for ``model="signed"``, the paper's.
+        those of `RAIN_WEIGHTS` or, for ``model="signed"``, `STRIPE_WEIGHTS`.
     strength : float
         In [0, 1]: moves along the ratio lam_x : lam_y. Higher removes more streaks and more
         details; 0.5 keeps the weights as they are (`Weights.with_strength`).
@@ -251,8 +265,9 @@ def solve(
         How the solved frame goes on beyond its edges; default reflecting.
     gauge : {"median", "mean"}, optional
         Signed model: which statistic of ``rain`` is made zero, for Eq. 3 does not tell a constant
-        in R from one in X. Default ``"mean"`` (stripes); ``"median"`` suits rain. In the rain
-        model `lam_r` decides, and this is not used.
+        in R from one in X. Default ``"median"``: most of a picture is taken to be free of rain
+        or stripes; ``"mean"`` keeps the picture's mean. In the rain model `lam_r` decides, and
+        this is not used.
     tol : float
         Stop when the gap, a proven bound on the relative distance from the minimum, is at most
         this.
@@ -292,7 +307,8 @@ def solve(
     >>> bool(np.abs(result.derained - clean).mean() < 0.3 * np.abs(rainy - clean).mean())
     True
     """
-    if method == "alternating" and model is None:
+    paper = method == "alternating" or isinstance(method, Alternating)
+    if paper and model in (None, "signed"):
         model, defaults = "signed", PAPER
     else:
         model = model or "rain"
@@ -311,6 +327,7 @@ def solve(
         boundary=_one_of("boundary", chosen("boundary", boundary), get_args(Boundary)),
         gauge=_one_of("gauge", chosen("gauge", gauge), get_args(Gauge)),
         angle_limit=chosen("angle_limit", angle_limit),
+        kind=defaults.get("kind", _RAIN),
         rain_level=rain_level,
         passes=_count("passes", chosen("passes", passes), 1),
         method=chosen_method,
@@ -342,13 +359,19 @@ def _layer(
 ) -> Result:
     """Decompose for one direction."""
     light = image.darkest() if settings.model == "rain" else image.luma()
+    degrees = direction.degrees
+    fine = settings.kind.fine if degrees % 90 else 1  # quarter turns interpolate nothing
     problem = Problem(
-        rotate(light, direction.degrees), settings.weights, settings.model, settings.boundary
+        rotate(light, degrees, fine),
+        # Differences across shrink with the samples' distance; the weight keeps its meaning.
+        replace(settings.weights, lam_y=fine * settings.weights.lam_y),
+        settings.model,
+        settings.boundary,
     )
     start = None if warm_start is None else _earlier(warm_start, problem)
     problem, minimum = _passes(problem, settings, direction.level, min(light.shape), start)
     X, R, duals = minimum.estimate
-    rain, background = (unrotate(layer, direction.degrees, light.shape) for layer in (R, X))
+    rain, background = (unrotate(layer, degrees, light.shape, fine) for layer in (R, X))
     if settings.model == "signed":
         shift = _centre(rain, settings.gauge)
         rain, background = rain - shift, background + shift
@@ -357,7 +380,7 @@ def _layer(
         rain=rain,
         background=background,
         rain_level=direction.level,
-        angle=direction.degrees,
+        angle=degrees,
         confidence=direction.confidence,
         weights=settings.weights,
         model=settings.model,
@@ -419,7 +442,9 @@ def _direction(
     if angle == "auto":
         from udg.angle import estimate_angle
 
-        degrees, confidence = estimate_angle(image.luma(), limit=settings.angle_limit)
+        degrees, confidence = estimate_angle(
+            image.luma(), limit=settings.angle_limit, sign=settings.kind.sign
+        )
         if settings.model == "rain" and level == "auto":
             from udg.presence import evidence, level_of
 
