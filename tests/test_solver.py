@@ -215,6 +215,7 @@ def test_history_counts_only_the_iterations_time(rainy):
         ({"rain_level": 2}, "rain_level"),
         ({"rain_level": "wet"}, "rain_level"),
         ({"passes": 0}, "passes"),
+        ({"passes": 2, "model": "signed"}, "passes"),
         ({"n_layers": 0}, "n_layers"),
         ({"angle": []}, "angle"),
         ({"angle": [0, "x"]}, "angle"),

@@ -249,7 +249,7 @@ def solve(
         Largest angle that ``"auto"`` considers; default 45 for rain, 90 for ``"signed"``.
     n_layers : int or "auto"
         With ``angle="auto"``: how many directions of rain to take out, one after the other.
-        ``"auto"`` goes on, at most to 4, while what is left still shows rain in a new direction.
+        (Not used with given angles.) ``"auto"`` goes on, at most to 4, while what is left still shows rain in a new direction.
     rain_level : float or "auto"
         Rain model: how sure it is, in [0, 1], that there is rain. 0 leaves the picture as it is;
         less than 1 takes only what stands out. ``"auto"`` judges it from the picture, or takes 1
@@ -337,6 +337,8 @@ def solve(
         callback=callback,
     )
     check_stopping(settings.tol, settings.max_iter)
+    if model == "signed" and settings.passes > 1:
+        raise InvalidInput("passes above 1 are for model='rain': they doubt what is not even rain")
     prepared = prepare(image, data_range)
     several = isinstance(angle, Sequence) and not isinstance(angle, str)
     angles: list[Any] = list(angle) if several else [angle]  # type: ignore[arg-type]
