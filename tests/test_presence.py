@@ -7,6 +7,7 @@ from udg.presence import (
     Evidence,
     _bilinear,
     caution,
+    contrast,
     evidence,
     level_of,
     reweighting,
@@ -15,7 +16,7 @@ from udg.presence import (
 
 
 def test_level_runs_from_dry_to_wet():
-    levels = [level_of(score) for score in (-100, -1.5, 0, 3, 100)]
+    levels = [level_of(score) for score in (-100, -1.5, 0, 2.5, 100)]
     assert levels[:2] == [0, 0]
     assert 0 < levels[2] < 1
     assert levels[3:] == [1, 1]
@@ -66,7 +67,7 @@ def test_small_and_odd_shapes(shape):
 
 def test_reweighting_frees_bright_rain_unless_in_doubt():
     rain = np.array([0.0, 0.01, 0.1, 0.5])
-    sure, doubtful = reweighting(rain, np.ones(4)), reweighting(rain, np.full(4, 3.0))
+    sure, doubtful = (reweighting(rain, np.full(4, d), 0.01) for d in (1.0, 3.0))
     assert (np.diff(sure) < 0).all()
     assert sure[0] > 1 > sure[2]
     assert (doubtful[2:] > sure[2:]).all()
@@ -78,3 +79,22 @@ def test_bilinear_interpolation_is_exact_on_a_plane():
     at = np.array([0, 0.5, 2.25, 3]), np.array([0.75, 1, 4])
     got = _bilinear(2 * rows - 3 * columns, *at)
     np.testing.assert_allclose(got, 2 * at[0][:, None] - 3 * at[1][None, :])
+
+
+def test_contrast_scales_with_the_picture_and_ends_at_one(rng):
+    noise = rng.random((90, 110, 3)).astype(np.float32)
+    assert contrast(prepare(noise)) == 1
+    faint = contrast(prepare(0.4 + 0.2 * noise))
+    assert contrast(prepare(0.4 + 0.15 * noise)) == pytest.approx(0.75 * faint, rel=0.02)
+    assert contrast(prepare(np.full((30, 30), 0.5))) == 0.25
+
+
+def test_faint_picture_is_decomposed_like_a_contrasty_one(rainy):
+    """Half the light in and half the weights: half of everything out."""
+    weights = udg.RAIN_WEIGHTS
+    full, half = (
+        udg.minimize(udg.Problem(c * rainy, weights.scaled(c)), udg.PrimalDual(), tol=1e-4)
+        for c in (1.0, 0.5)
+    )
+    assert half.objective == pytest.approx(full.objective / 4, rel=1e-3)
+    np.testing.assert_allclose(half.estimate.R, full.estimate.R / 2, atol=0.01)

@@ -266,7 +266,7 @@ def test_rain_on_the_same_pictures_is_found_and_taken_out(dry):
         rainy = udg.synthesize(picture, angle=-9, density=0.12, seed=2).rainy / 255
         result = udg.solve(rainy)
         assert result.rain_level > 0.5
-        assert udg.psnr_y(result.derained, picture) > 2 + udg.psnr_y(rainy, picture)
+        assert udg.psnr_y(result.derained, picture) > 1.5 + udg.psnr_y(rainy, picture)
 
 
 def test_rain_level_can_be_given(dry):

@@ -79,6 +79,10 @@ class Weights:
                 "give at least one of them"
             )
 
+    def scaled(self, factor: float) -> Weights:
+        """All weights times a factor: those for a picture of so much contrast."""
+        return Weights(*(factor * value for value in asdict(self).values()))
+
     def with_strength(self, strength: float) -> Weights:
         """The same weights with another ratio lam_x : lam_y (the paper's Fig. 8).
 

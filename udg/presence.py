@@ -25,7 +25,7 @@ from udg.objective import RAIN_WEIGHTS, Problem
 from udg.primal_dual import PrimalDual
 from udg.rotation import rotate, unrotate
 
-__all__ = ["Evidence", "caution", "evidence", "level_of", "reweighting", "unevenness"]
+__all__ = ["Evidence", "caution", "contrast", "evidence", "level_of", "reweighting", "unevenness"]
 
 Array = Any
 
@@ -37,8 +37,12 @@ _BLOCK = 0.04  # σ of local means, as a part of the shorter side
 # Logistic regression on photographs with and without rain: benchmarks/presence.py fits it.
 _COEFFICIENTS = {"confidence": 4.26, "brightness": 6.86, "spread": -8.91, "excess": 4.07}
 _BIAS = 11.02
-_DRY, _WET = -1.5, 3.0  # scores at which the level is 0 and 1
+_DRY, _WET = -1.5, 2.5  # scores at which the level is 0 and 1
 _CAUTION = 5.0  # doubt in a picture of level 0+ is 1 + this
+
+# Contrast.
+_FULL_CONTRAST = 0.13  # mean local difference from which on the weights are what they are
+_LEAST_CONTRAST = 0.25  # … and the smallest factor on them
 
 # Reweighting.
 _NEIGHBOURHOOD = 0.08  # σ over which rain should be even, as a part of the shorter side
@@ -46,7 +50,7 @@ _NEIGHBOURS = 25.0  # … but at least so many pixels, for streaks are long
 _TOLERATED = 1.5  # times the mean density that is not yet suspect
 _SUSPICION = 2.0  # power of the excess density
 _MOST_DOUBT = 6.0
-_FAINT = 0.03  # rain of this brightness …
+_FAINT = 3.0  # rain of this brightness, in units of lam_r, …
 _FAINT_DOUBT = 0.75  # … keeps this part of its doubt; brighter rain less
 
 
@@ -91,31 +95,42 @@ def evidence(image: PreparedImage, angle: float, confidence: float) -> Evidence:
     -------
     Evidence
     """
-    from scipy import ndimage
-
     unit = _small(image.unit())
     darkest, brightest = unit.min(axis=2), unit.max(axis=2)
     rain = _quick_rain(darkest, angle)
     dark_lines = _quick_rain(1 - brightest, angle)
-    scene = darkest - rain
-    activity = abs(np.diff(scene, axis=0))[:, :-1] + abs(np.diff(scene, axis=1))[:-1]
-    sigma = _BLOCK * min(darkest.shape)
-    step = max(1, int(sigma))
-
-    def local(u: Array) -> Array:
-        return np.log(ndimage.gaussian_filter(u, sigma)[::step, ::step] + 1e-3)
-
+    activity = np.exp(_log_local(_activity(darkest - rain)))
     return Evidence(
         confidence,
         math.log(float(rain.mean()) / (float(dark_lines.mean()) + 1e-4) + 1e-3),
-        float(local(rain).std()),
-        math.log((float(rain.mean()) + 1e-6) / float(np.exp(local(activity)).mean())),
+        float(_log_local(rain).std()),
+        math.log((float(rain.mean()) + 1e-6) / float(activity.mean())),
     )
 
 
 def level_of(score: float) -> float:
     """Rain level in [0, 1] of a score: 0 is dry, 1 is rain without a doubt."""
     return min(1.0, max(0.0, (score - _DRY) / (_WET - _DRY)))
+
+
+def contrast(image: PreparedImage) -> float:
+    """Factor on all weights for pictures of little contrast: haze, film, dusk.
+
+    Scaling a picture and the weights of Eq. 3 alike scales X and R alike, so the weights are to a
+    picture's contrast what they are to full light.
+
+    Parameters
+    ----------
+    image : PreparedImage
+
+    Returns
+    -------
+    float
+        In [0.25, 1].
+    """
+    darkest = _small(image.unit()).min(axis=2)
+    factor = math.exp(_log_local(_activity(darkest)).mean()) / _FULL_CONTRAST
+    return min(1.0, max(_LEAST_CONTRAST, factor))
 
 
 def caution(level: float) -> float:
@@ -152,7 +167,7 @@ def unevenness(rain: Array, shorter_side: int) -> Array:
     return _bilinear(coarse, rows, columns)
 
 
-def reweighting(rain: Array, doubt: Array) -> Array:
+def reweighting(rain: Array, doubt: Array, lam_r: float) -> Array:
     """Factor on the doubt that frees found rain from the bias of its penalty.
 
     Small where R is bright, so that a second pass takes all of a streak, and large where R is
@@ -165,13 +180,15 @@ def reweighting(rain: Array, doubt: Array) -> Array:
         A first estimate of R.
     doubt : array, shape (H, W)
         At least 1.
+    lam_r : float
+        The weight that held R down in the first estimate: it tells what is next to nothing.
 
     Returns
     -------
     array, shape (H, W)
     """
-    xp = array_namespace(rain)
-    factor = 2 * _FAINT_DOUBT * _FAINT / (rain + _FAINT)
+    xp, faint = array_namespace(rain), max(_FAINT * lam_r, 1e-6)
+    factor = 2 * _FAINT_DOUBT * faint / (rain + faint)
     return xp.where(factor < 1, factor ** (doubt**-2), factor)
 
 
@@ -186,6 +203,18 @@ def _small(unit: Array) -> Array:
         return unit
     shape = (max(2, round(unit.shape[0] * scale)), max(2, round(unit.shape[1] * scale)))
     return resize(unit, shape, order=1, anti_aliasing=True)  # type: ignore[no-untyped-call]
+
+
+def _activity(plane: Array) -> Array:
+    """Sum of both differences' absolute values."""
+    return abs(np.diff(plane, axis=0))[:, :-1] + abs(np.diff(plane, axis=1))[:-1]
+
+
+def _log_local(plane: Array) -> Array:
+    """Logarithm of local means, one a block."""
+    sigma = _BLOCK * (min(plane.shape) + 1)
+    step = max(1, int(sigma))
+    return np.log(ndimage_of(plane).gaussian_filter(plane, sigma)[::step, ::step] + 1e-3)
 
 
 def _quick_rain(plane: Array, angle: float) -> Array:

@@ -235,7 +235,8 @@ def solve(
         uint8, uint16, or float in [0, 1]; grey, RGB, either with alpha, or bands. NumPy or CuPy.
     tau, lam_x, lam_y, lam_r : float, optional
         Weights for values in [0, 1]; see `Weights` for the direction in which each pushes. Default:
-        those of `RAIN_WEIGHTS` or, for ``model="signed"``, `STRIPE_WEIGHTS`.
+        those of `RAIN_WEIGHTS`, less in pictures of little contrast if none is given
+        (`udg.presence.contrast`), or, for ``model="signed"``, of `STRIPE_WEIGHTS`.
     strength : float
         In [0, 1]: moves along the ratio lam_x : lam_y. Higher removes more streaks and more
         details; 0.5 keeps the weights as they are (`Weights.with_strength`).
@@ -248,8 +249,9 @@ def solve(
     angle_limit : float, optional
         Largest angle that ``"auto"`` considers; default 45 for rain, 90 for ``"signed"``.
     n_layers : int or "auto"
-        With ``angle="auto"``: how many directions of rain to take out, one after the other.
-        (Not used with given angles.) ``"auto"`` goes on, at most to 4, while what is left still shows rain in a new direction.
+        With ``angle="auto"`` (given angles are as many layers as they are): how many directions
+        of rain to take out, one after the other. ``"auto"`` goes on, at most to 4, while what is
+        left still shows rain in a new direction.
     rain_level : float or "auto"
         Rain model: how sure it is, in [0, 1], that there is rain. 0 leaves the picture as it is;
         less than 1 takes only what stands out. ``"auto"`` judges it from the picture, or takes 1
@@ -340,6 +342,10 @@ def solve(
     if model == "signed" and settings.passes > 1:
         raise InvalidInput("passes above 1 are for model='rain': they doubt what is not even rain")
     prepared = prepare(image, data_range)
+    if model == "rain" and all(value is None for value in given.values()):
+        from udg.presence import contrast
+
+        settings = replace(settings, weights=settings.weights.scaled(contrast(prepared)))
     several = isinstance(angle, Sequence) and not isinstance(angle, str)
     angles: list[Any] = list(angle) if several else [angle]  # type: ignore[arg-type]
     if not angles:
@@ -431,7 +437,7 @@ def _passes(
             break
         R, start = minimum.estimate.R, minimum.estimate
         uneven = unevenness(R, shorter_side)
-        places = doubt * uneven * reweighting(R, uneven)
+        places = doubt * uneven * reweighting(R, uneven, settings.weights.lam_r)
         problem = replace(problem, doubt=xp.astype(places, R.dtype))
     return problem, minimum._replace(iterations=iterations, seconds=seconds)
 
