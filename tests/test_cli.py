@@ -447,7 +447,7 @@ def test_help_imports_nothing_slow():
 
 
 SLOW = """
-import time
+import signal, time
 from pathlib import Path
 import numpy as np, udg
 from types import SimpleNamespace
@@ -467,6 +467,8 @@ def solve(image, **settings):
 udg.solve = solve
 if __name__ == "__main__":
     from udg.cli import main
+    # A test run in the background of a shell has Ctrl-C ignored, and hands that on.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     main()
 """
 
