@@ -140,8 +140,9 @@ def test_warm_start_saves_iterations(scene):
     first = udg.solve(rainy, angle=12, tol=2e-3, passes=1)
     again = udg.solve(rainy, angle=12, tol=3e-3, passes=1, warm_start=first)
     assert again.iterations < first.iterations / 2
-    with pytest.raises(InvalidInput, match="warm_start"):
-        udg.solve(rainy, angle=25, warm_start=first)
+    for angle in (25, [12, 20]):
+        with pytest.raises(InvalidInput, match="warm_start"):
+            udg.solve(rainy, angle=angle, warm_start=first)
 
 
 def test_weights_push_where_they_should(scene):
@@ -217,6 +218,7 @@ def test_history_counts_only_the_iterations_time(rainy):
         ({"passes": 0}, "passes"),
         ({"passes": 2, "model": "signed"}, "passes"),
         ({"n_layers": 0}, "n_layers"),
+        ({"n_layers": 2, "angle": 5}, "n_layers"),
         ({"angle": []}, "angle"),
         ({"angle": [0, "x"]}, "angle"),
         ({"method": "alternating", "model": "rain"}, "signed"),

@@ -9,10 +9,11 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
-from array_api_compat import array_namespace, is_array_api_obj, is_numpy_array
+from array_api_compat import array_namespace, is_array_api_obj, is_cupy_array, is_numpy_array
 
 from udg.errors import InvalidImage
 
@@ -24,6 +25,7 @@ DataRange = float | tuple[float, float]
 # Full-range luma of ITU-R BT.601: the grey in which rain is found.
 # `udg.metrics` has the 16–235 variant, which is for measuring only.
 _LUMA = (0.299, 0.587, 0.114)
+_THUMBNAIL = 720
 
 
 @dataclass(frozen=True)
@@ -63,6 +65,21 @@ class PreparedImage:
             return xp.mean(unit, axis=2)
         red, green, blue = _LUMA
         return red * unit[:, :, 0] + green * unit[:, :, 1] + blue * unit[:, :, 2]
+
+    @cached_property
+    def thumbnail(self) -> np.ndarray[Any, Any]:
+        """`unit` as a NumPy array, shrunk to at most 720 pixels a side: for statistics."""
+        unit = self.unit()
+        if is_cupy_array(unit):
+            unit = unit.get()
+        scale = _THUMBNAIL / max(unit.shape[:2])
+        if scale >= 1:
+            return np.asarray(unit)
+        from skimage.transform import resize
+
+        shape = (max(2, round(unit.shape[0] * scale)), max(2, round(unit.shape[1] * scale)))
+        shrunk = resize(unit, shape, order=1, anti_aliasing=True)  # type: ignore[no-untyped-call]
+        return np.asarray(shrunk)
 
     def darkest(self) -> Array:
         """Darkest colour channel, pixel by pixel, as float32 in [0, 1], shape ``(H, W)``.

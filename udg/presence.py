@@ -16,7 +16,7 @@ import math
 from typing import Any, NamedTuple
 
 import numpy as np
-from array_api_compat import array_namespace, is_cupy_array
+from array_api_compat import array_namespace
 
 from udg.backend import ndimage_of
 from udg.image import PreparedImage
@@ -29,8 +29,7 @@ __all__ = ["Evidence", "caution", "contrast", "evidence", "level_of", "reweighti
 
 Array = Any
 
-_SIDE = 720  # the evidence is taken from a picture shrunk to this longer side
-_TOL = 2e-2  # … and solved to this gap: statistics need no more
+_TOL = 2e-2  # the evidence comes from the thumbnail, solved to this gap: statistics need no more
 _WEIGHTS = RAIN_WEIGHTS  # the coefficients below hold for these
 _BLOCK = 0.04  # σ of local means, as a part of the shorter side
 
@@ -95,7 +94,7 @@ def evidence(image: PreparedImage, angle: float, confidence: float) -> Evidence:
     -------
     Evidence
     """
-    unit = _small(image.unit())
+    unit = image.thumbnail
     darkest, brightest = unit.min(axis=2), unit.max(axis=2)
     rain = _quick_rain(darkest, angle)
     dark_lines = _quick_rain(1 - brightest, angle)
@@ -128,7 +127,7 @@ def contrast(image: PreparedImage) -> float:
     float
         In [0.25, 1].
     """
-    darkest = _small(image.unit()).min(axis=2)
+    darkest = image.thumbnail.min(axis=2)
     factor = math.exp(_log_local(_activity(darkest)).mean()) / _FULL_CONTRAST
     return min(1.0, max(_LEAST_CONTRAST, factor))
 
@@ -190,19 +189,6 @@ def reweighting(rain: Array, doubt: Array, lam_r: float) -> Array:
     xp, faint = array_namespace(rain), max(_FAINT * lam_r, 1e-6)
     factor = 2 * _FAINT_DOUBT * faint / (rain + faint)
     return xp.where(factor < 1, factor ** (doubt**-2), factor)
-
-
-def _small(unit: Array) -> Array:
-    """The picture on the CPU, shrunk if it is large."""
-    from skimage.transform import resize
-
-    if is_cupy_array(unit):
-        unit = unit.get()
-    scale = _SIDE / max(unit.shape[:2])
-    if scale >= 1:
-        return unit
-    shape = (max(2, round(unit.shape[0] * scale)), max(2, round(unit.shape[1] * scale)))
-    return resize(unit, shape, order=1, anti_aliasing=True)  # type: ignore[no-untyped-call]
 
 
 def _activity(plane: Array) -> Array:

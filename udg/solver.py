@@ -132,6 +132,8 @@ class Result:
     confidence : float or None
         That of the estimated angle (`udg.estimate_angle`); None if the angle was given.
     weights : Weights
+        For differences between the image's pixels. A frame that is finer across (stripes) is
+        solved with `lam_y` times as large; ``solved.problem.weights`` has that.
     model : {"rain", "signed"}
     objective : float
         Energy of X and R in the solved frame.
@@ -352,6 +354,10 @@ def solve(
         raise InvalidInput("angle is empty; give at least one number, or 'auto'")
     if n_layers != "auto":
         _count("n_layers", n_layers, 1)
+    if n_layers != 1 and angles != ["auto"]:
+        raise InvalidInput("n_layers is for angle='auto'; given angles are as many layers already")
+    if warm_start is not None and (n_layers != 1 or len(angles) > 1):
+        raise InvalidInput("warm_start is for one direction; leave it out with several")
     if angles == ["auto"] and n_layers != 1:
         return _together(_found_layers(prepared, settings, n_layers))
     if len(angles) == 1:
