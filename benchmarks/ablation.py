@@ -16,7 +16,7 @@ from pathlib import Path
 from statistics import mean, median
 from typing import Any
 
-from presence import pictures, run, write_json
+from common import pictures, run, write_json
 from rich.console import Console
 from rich.table import Table
 

@@ -10,16 +10,13 @@ from __future__ import annotations
 
 import argparse
 import csv
-import json
 import math
-import platform
 import time
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import scipy
-import skimage
+from common import write_json
 from rich.console import Console
 from rich.progress import track
 from rich.table import Table
@@ -27,7 +24,6 @@ from scipy.signal import oaconvolve
 from skimage import data, io
 from skimage.transform import resize, rotate
 
-import udg
 from udg.angle import Angle, estimate_angle
 from udg.image import prepare
 
@@ -194,16 +190,7 @@ def main() -> None:
     results = {method: measure(photos, method, options.quick) for method in options.methods}
     show(results, Console())
     if options.json:
-        about = {
-            "machine": platform.processor() or platform.machine(),
-            "python": platform.python_version(),
-            "numpy": np.__version__,
-            "scipy": scipy.__version__,
-            "scikit-image": skimage.__version__,
-            "udg": getattr(udg, "__version__", None),
-        }
-        text = json.dumps({"about": about, "methods": results}, indent=2, ensure_ascii=False)
-        options.json.write_text(text + "\n", encoding="utf-8")
+        write_json(options.json, {"methods": results})
 
 
 if __name__ == "__main__":

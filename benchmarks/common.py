@@ -1,0 +1,51 @@
+"""What the benchmarks share: a pool behind a progress bar, and a JSON with its circumstances."""
+
+from __future__ import annotations
+
+import json
+import platform
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import scipy
+import skimage
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+
+import udg
+from udg import batch
+
+
+def run(
+    tasks: list[batch.Task], work: Callable[[batch.Task], dict[str, Any]], title: str, jobs: int
+) -> list[dict[str, Any]]:
+    """Do the work on every picture behind a progress bar; a failure ends it."""
+    columns = (TextColumn(title), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+    with Progress(*columns, console=Console(stderr=True)) as bar:
+        row = bar.add_task(title, total=len(tasks))
+        outcomes = batch.run(tasks, work, jobs=jobs, report=lambda _: bar.advance(row))
+    for outcome in outcomes:
+        if outcome.error is not None:
+            raise SystemExit(f"{outcome.task.source}: {outcome.error}\n{outcome.details or ''}")
+    return [outcome.facts for outcome in outcomes]
+
+
+def pictures(folder: Path, every: int = 1) -> list[Path]:
+    """List the pictures of a folder by name, or every so many of them."""
+    return [found.path for found in batch.expand([folder])][::every]
+
+
+def write_json(path: Path, results: dict[str, Any], **about: Any) -> None:
+    """Write the results, what they were measured with, and anything else `about` them."""
+    made = {
+        "machine": platform.processor() or platform.machine(),
+        "python": platform.python_version(),
+        "numpy": np.__version__,
+        "scipy": scipy.__version__,
+        "scikit-image": skimage.__version__,
+        "udg": udg.__version__,
+    }
+    text = json.dumps({"about": made | about} | results, indent=1, ensure_ascii=False)
+    path.write_text(text + "\n", encoding="utf-8")
