@@ -1,5 +1,7 @@
 """The three methods: their steps against slow twins, and their common minimum."""
 
+from dataclasses import replace
+
 import array_api_strict
 import numpy as np
 import pytest
@@ -68,6 +70,28 @@ def test_fused_sweep_equals_its_readable_twin(shape, model, weights, boundary, r
     for got, want in zip(
         method.estimate(problem, fused)[:2], _portable_estimate(problem, twin), strict=True
     ):
+        np.testing.assert_allclose(got, want, atol=1e-13)
+
+
+@pytest.mark.parametrize("boundary", BOUNDARIES)
+@pytest.mark.parametrize(("model", "weights"), CASES[:3])
+@pytest.mark.parametrize(("depth", "blocks"), [(2, 1), (5, 1), (7, 2), (4, 3), (3, 11)])
+def test_several_iterations_a_sweep_equal_one_at_a_time(
+    depth, blocks, model, weights, boundary, rng
+):
+    from udg.primal_dual import _numba
+
+    shape = (23, 14)
+    doubt, ceiling = rng.uniform(0.5, 2, shape), rng.random(shape)
+    problem = Problem(rng.random(shape), weights, model, boundary)
+    if model == "rain":
+        problem = replace(problem, doubt=doubt, ceiling=ceiling)
+    method = PrimalDual()
+    steps, twin, swept = method.steps(weights), *(method.start(problem, None) for _ in range(2))
+    for _ in range(17):
+        twin = step(problem, steps, twin)
+    _numba.advance(problem, steps, swept, 17, depth=depth, blocks=blocks)
+    for got, want in zip((swept.R, *swept.duals), (twin.R, *twin.duals), strict=True):
         np.testing.assert_allclose(got, want, atol=1e-13)
 
 

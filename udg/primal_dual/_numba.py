@@ -1,20 +1,26 @@
-"""`udg.primal_dual.method.step` fused into one parallel sweep over the rows.
+"""`udg.primal_dual.method.step` fused into sweeps over the rows, several iterations in each.
 
-Row i of R̃ needs duals of rows i − 1 and i; the duals of row i need R̄ of rows i and i + 1. So a
-block of rows is swept once, in place: R̄ of row i + 1 first, then the duals of row i. Only a block's
-first row is needed by its neighbour above as well; those rows are done before all else ("edges").
+Row i of R̃ needs the duals of rows i − 1 and i; the vertical duals of row i − 1 need R̄ of rows i − 1
+and i. So one sweep down the rows does an iteration in place, and the next may follow one row behind
+it: memory is read and written once for all of them, while what they share stays in the cache.
+
+For threads the rows are split into blocks. A block starts with copies of as many rows of its
+neighbours as it does iterations, and takes those rows along for as long as they are right: one row
+less at either end with every iteration.
 
 Rows and columns wrap around. A reflecting boundary is the same with the duals of the last row
-(along) and last column (across) held at zero by their bounds, for every difference over the seam
-is multiplied by them.
+(along) and last column (across) held at zero, for every difference over the seam is multiplied by
+them.
 """
 
 from __future__ import annotations
 
+import contextlib
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numba import get_num_threads, njit, prange
+from numba.core.compiler import Compiler
 
 from udg._certificate_numba import sparsity_rows
 from udg.objective import Problem
@@ -26,31 +32,45 @@ __all__ = ["advance", "estimate"]
 
 Array = Any
 
-# Blocks smaller than this, in pixels, gain little from threads, and lose much where other programs
-# keep the cores busy: every iteration waits for the slowest.
-_MIN_BLOCK = 1 << 18
+# Bytes of the second-level cache that a sweep may fill, and the most iterations that it does.
+_CACHE = 1 << 19
+_MOST_DEPTH = 16
+# Blocks smaller than this, in pixels, gain little from threads.
+_MIN_BLOCK = 1 << 16
 
 
-def advance(problem: Problem, steps: Steps, state: State, iterations: int) -> None:
-    """Do `iterations` steps on `state`, in place."""
+def advance(
+    problem: Problem,
+    steps: Steps,
+    state: State,
+    iterations: int,
+    *,
+    depth: int | None = None,
+    blocks: int | None = None,
+) -> None:
+    """Do `iterations` steps on `state`, in place: `depth` a sweep, in so many blocks of rows."""
     Y, weights = np.ascontiguousarray(problem.Y), problem.weights
-    arguments = (
+    height, width = Y.shape
+    if blocks is None:
+        blocks = max(1, min(get_num_threads(), Y.size // _MIN_BLOCK))
+    if depth is None:
+        # A row takes five lines of the state, three of data and two of scratch.
+        fits = _CACHE // (10 * width * Y.itemsize)
+        depth = max(1, min(fits, _MOST_DEPTH, height // (16 * blocks)))
+    sweeps = _sweeps_parallel if blocks > 1 else _sweeps
+    sweeps(
         Y,
         np.ascontiguousarray(problem.upper),
         sparsity_rows(problem),
-        state.R,
-        *state.duals,
-        np.array([weights.tau, weights.lam_x, weights.lam_y], Y.dtype),
-        np.array(steps, Y.dtype),
+        (state.R, *state.duals),
+        tuple(map(Y.dtype.type, (weights.tau, weights.lam_x, weights.lam_y))),
+        tuple(map(Y.dtype.type, steps)),
         problem.model == "rain",
         problem.boundary == "periodic",
         iterations,
+        depth,
+        blocks,
     )
-    blocks = min(get_num_threads(), Y.size // _MIN_BLOCK)
-    if blocks > 1:
-        _sweeps_parallel(*arguments, blocks)
-    else:
-        _sweeps_serial(*arguments)
 
 
 def estimate(problem: Problem, R: Array, p_along: Array, p_across: Array) -> tuple[Array, Array]:
@@ -60,13 +80,140 @@ def estimate(problem: Problem, R: Array, p_along: Array, p_across: Array) -> tup
     return X, feasible
 
 
-# LLVM vectorises a loop only when few pairs of its arrays might overlap, so each row is done in
-# several short loops over rows that stay in the first-level cache.
+class _NoAlias(Compiler):
+    """Tells LLVM that no two arguments overlap in memory, so that long loops become vector code."""
+
+    def __init__(self, *arguments: Any) -> None:
+        super().__init__(*arguments)  # type: ignore[no-untyped-call]
+        with contextlib.suppress(AttributeError):  # only speed depends on it
+            self.state.flags.noalias = True
 
 
 @njit(cache=True, fastmath=True, inline="always")
 def _clamp(value, bound):  # type: ignore[no-untyped-def]
     return min(max(value, -bound), bound)
+
+
+@njit(cache=True, fastmath=True, inline="always")
+def _climb(dual, slope, step, bound, rho):  # type: ignore[no-untyped-def]
+    """A dual after its clipped, relaxed step."""
+    return dual + rho * (_clamp(dual + step * slope, bound) - dual)
+
+
+@njit(cache=True, fastmath=True, nogil=True, pipeline_class=_NoAlias)
+def _step_row(  # type: ignore[no-untyped-def]
+    y, u, weight, r, pa_above, pa, pc, q_above, q, s, R_bar, X_bar,
+    steps, tau, lam_x, lam_y, tau_above, lam_above, rain, periodic,
+):  # fmt: skip
+    """R̃ of a row, relaxed into r; then the duals towards the row above and along the columns.
+
+    R̄ and X̄ = Y − R̄ − ∇ᵀp of the row above are replaced by those of this one.
+    """
+    gamma, sp, sq, ss, rho = steps
+    last, zero = y.size - 1, gamma - gamma
+    pc_left, s_left = pc[last], s[last]
+    for j in range(y.size):
+        divergence = pa_above[j] - pa[j] + pc_left - pc[j]
+        slope = q_above[j] - q[j] + s_left - s[j] - divergence
+        pc_left, s_left = pc[j], s[j]
+        old = r[j]
+        if rain:
+            new = min(max(old - gamma * (slope + weight[j]), zero), u[j])
+        else:
+            new = old - gamma * slope
+            new -= _clamp(new, gamma * weight[j])
+        r[j] = old + rho * (new - old)
+        rain_bar = new + new - old
+        background_bar = y[j] - rain_bar - divergence
+        pa_above[j] = _climb(pa_above[j], background_bar - X_bar[j], sp, tau_above, rho)
+        q_above[j] = _climb(q_above[j], rain_bar - R_bar[j], sq, lam_above, rho)
+        R_bar[j] = rain_bar
+        X_bar[j] = background_bar
+    for j in range(last):
+        pc[j] = _climb(pc[j], X_bar[j + 1] - X_bar[j], sp, tau, rho)
+        s[j] = _climb(s[j], R_bar[j + 1] - R_bar[j] - (y[j + 1] - y[j]), ss, lam_y, rho)
+    if periodic:
+        pc[last] = _climb(pc[last], X_bar[0] - X_bar[last], sp, tau, rho)
+        s[last] = _climb(s[last], R_bar[0] - R_bar[last] - (y[0] - y[last]), ss, lam_y, rho)
+
+
+@njit(cache=True, nogil=True)
+def _row(plane, ghosts, i, first, stop, depth):  # type: ignore[no-untyped-def]
+    """Row i of a block: its own, or a copy of a neighbour's."""
+    if i < first:
+        return ghosts[i - first + depth]
+    if i >= stop:
+        return ghosts[i - stop + depth]
+    return plane[i]
+
+
+@njit(cache=True, nogil=True)
+def _borrow(planes, ghosts, first, stop, depth):  # type: ignore[no-untyped-def]
+    """Copy `depth` rows of either neighbour."""
+    height = planes[0].shape[0]
+    for k in range(5):
+        for j in range(depth):
+            ghosts[k, j] = planes[k][(first - depth + j) % height]
+            ghosts[k, depth + j] = planes[k][(stop + j) % height]
+
+
+@njit(cache=True, nogil=True)
+def _block(  # type: ignore[no-untyped-def]
+    Y, U, L, planes, weights, steps, rain, periodic, first, stop, depth, ghosts, bars
+):
+    """`depth` iterations of the rows from `first` to `stop`."""
+    R, PA, PC, Q, S = planes
+    r, pa, pc, q, s = ghosts[0], ghosts[1], ghosts[2], ghosts[3], ghosts[4]
+    height, kinds = Y.shape[0], L.shape[0]
+    tau, lam_x, lam_y = weights
+    zero = tau - tau
+    for lead in range(first - depth + 1, stop + depth):
+        for t in range(depth):
+            i = lead - t
+            if not first - depth + 1 + t <= i < stop + depth - t:
+                continue
+            k = i % height
+            joined = periodic or k > 0
+            tau_above, lam_above = tau if joined else zero, lam_x if joined else zero
+            if first < i < stop:  # by far the most rows; plain indices spare reference counts
+                _step_row(
+                    Y[i], U[i], L[i % kinds], R[i], PA[i - 1], PA[i], PC[i], Q[i - 1], Q[i], S[i],
+                    bars[t, 0], bars[t, 1],
+                    steps, tau, lam_x, lam_y, tau_above, lam_above, rain, periodic,
+                )  # fmt: skip
+            else:
+                _step_row(
+                    Y[k], U[k], L[k % kinds], _row(R, r, i, first, stop, depth),
+                    _row(PA, pa, i - 1, first, stop, depth), _row(PA, pa, i, first, stop, depth),
+                    _row(PC, pc, i, first, stop, depth),
+                    _row(Q, q, i - 1, first, stop, depth), _row(Q, q, i, first, stop, depth),
+                    _row(S, s, i, first, stop, depth),
+                    bars[t, 0], bars[t, 1],
+                    steps, tau, lam_x, lam_y, tau_above, lam_above, rain, periodic,
+                )  # fmt: skip
+
+
+def _all_sweeps(Y, U, L, planes, weights, steps, rain, periodic, iterations, depth, blocks):  # type: ignore[no-untyped-def]
+    height, width = Y.shape
+    ghosts = np.empty((blocks, 5, 2 * depth, width), Y.dtype)
+    bars = np.zeros((blocks, depth, 2, width), Y.dtype)
+    done = 0
+    while done < iterations:
+        count = min(depth, iterations - done)
+        for b in prange(blocks):
+            first, stop = b * height // blocks, (b + 1) * height // blocks
+            _borrow(planes, ghosts[b], first, stop, count)
+        for b in prange(blocks):
+            first, stop = b * height // blocks, (b + 1) * height // blocks
+            _block(
+                Y, U, L, planes, weights, steps, rain, periodic, first, stop, count,
+                ghosts[b], bars[b],
+            )  # fmt: skip
+        done += count
+
+
+_sweeps = njit(cache=True, nogil=True)(_all_sweeps)
+_sweeps_parallel = njit(cache=True, nogil=True, parallel=True)(_all_sweeps)
 
 
 @njit(cache=True, fastmath=True)
@@ -77,155 +224,6 @@ def _adjoint_row(v_above, v, w, out):  # type: ignore[no-untyped-def]
     inner, v_above, v, w_left, w = out[1:], v_above[1:], v[1:], w[:-1], w[1:]
     for j in range(last):
         inner[j] = v_above[j] - v[j] + w_left[j] - w[j]
-
-
-@njit(cache=True, fastmath=True)
-def _primal_row(  # type: ignore[no-untyped-def]
-    Y, U, L, R, pa, pc, q, s, i, gamma, rho, rain, divergence, R_bar, X_bar
-):
-    """Row i of R̃, relaxed into R; leaves R̄ and X̄ = Y − R̄ − ∇ᵀp."""
-    above = i - 1 if i > 0 else Y.shape[0] - 1
-    y, u, r, weight = Y[i], U[i], R[i], L[i % L.shape[0]]
-    zero = Y.dtype.type(0)
-    _adjoint_row(pa[above], pa[i], pc[i], divergence)
-    _adjoint_row(q[above], q[i], s[i], R_bar)
-    if rain:
-        for j in range(y.size):
-            old = r[j]
-            new = min(max(old - gamma * (R_bar[j] - divergence[j] + weight[j]), zero), u[j])
-            r[j] = old + rho * (new - old)
-            R_bar[j] = new + new - old
-    else:
-        for j in range(y.size):
-            old = r[j]
-            moved = old - gamma * (R_bar[j] - divergence[j])
-            new = moved - _clamp(moved, gamma * weight[j])
-            r[j] = old + rho * (new - old)
-            R_bar[j] = new + new - old
-    for j in range(y.size):
-        X_bar[j] = y[j] - R_bar[j] - divergence[j]
-
-
-@njit(cache=True, fastmath=True)
-def _climb(dual, here, there, step, bound, rho):  # type: ignore[no-untyped-def]
-    """A row of a dual after its clipped, relaxed step by the difference of two rows."""
-    for j in range(dual.size):
-        new = _clamp(dual[j] + step * (there[j] - here[j]), bound)
-        dual[j] += rho * (new - dual[j])
-
-
-@njit(cache=True, fastmath=True)
-def _dual_row(  # type: ignore[no-untyped-def]
-    Y, pa, pc, q, s, i, weights, steps, periodic, W_bar, R_bar, X_bar, R_next, X_next
-):
-    """Row i of all duals."""
-    tau, lam_x, lam_y = weights[0], weights[1], weights[2]
-    sp, sq, ss, rho = steps[1], steps[2], steps[3], steps[4]
-    height, width = Y.shape
-    y, c, si = Y[i], pc[i], s[i]
-    inside = periodic or i < height - 1
-    if inside:
-        _climb(pa[i], X_bar, X_next, sp, tau, rho)
-        _climb(q[i], R_bar, R_next, sq, lam_x, rho)
-    _climb(c[:-1], X_bar[:-1], X_bar[1:], sp, tau, rho)
-    for j in range(width):
-        W_bar[j] = R_bar[j] - y[j]
-    _climb(si[:-1], W_bar[:-1], W_bar[1:], ss, lam_y, rho)
-    if periodic:
-        _climb(c[-1:], X_bar[-1:], X_bar[:1], sp, tau, rho)
-        _climb(si[-1:], W_bar[-1:], W_bar[:1], ss, lam_y, rho)
-
-
-@njit(cache=True, fastmath=True, nogil=True)
-def _edge(Y, U, L, R, pa, pc, q, s, weights, steps, rain, first, edge, scratch):  # type: ignore[no-untyped-def]
-    """Do a block's first row of R̃, for the block itself and for the one above it."""
-    _primal_row(
-        Y,
-        U,
-        L,
-        R,
-        pa,
-        pc,
-        q,
-        s,
-        first,
-        steps[0],
-        steps[4],
-        rain,
-        scratch,
-        edge[0],
-        edge[1],
-    )
-
-
-@njit(cache=True, fastmath=True, nogil=True)
-def _block(  # type: ignore[no-untyped-def]
-    Y, U, L, R, pa, pc, q, s, weights, steps, rain, periodic, first, stop, edge, edge_below, rows
-):
-    """Sweep rows `first` to `stop` once."""
-    R_bar, X_bar = edge[0], edge[1]
-    for i in range(first, stop):
-        if i + 1 < stop:
-            k = 1 + 2 * (i % 2)
-            R_next, X_next = rows[k], rows[k + 1]
-            _primal_row(
-                Y, U, L, R, pa, pc, q, s, i + 1, steps[0], steps[4], rain,
-                rows[0], R_next, X_next,
-            )  # fmt: skip
-        else:
-            R_next, X_next = edge_below[0], edge_below[1]
-        _dual_row(
-            Y, pa, pc, q, s, i, weights, steps, periodic, rows[0], R_bar, X_bar, R_next, X_next
-        )
-        R_bar, X_bar = R_next, X_next
-
-
-@njit(cache=True, fastmath=True, nogil=True)
-def _sweeps_serial(  # type: ignore[no-untyped-def]
-    Y, U, L, R, pa, pc, q, s, weights, steps, rain, periodic, iterations
-):
-    edge = np.empty((2, Y.shape[1]), Y.dtype)
-    rows = np.empty((5, Y.shape[1]), Y.dtype)
-    for _ in range(iterations):
-        _edge(Y, U, L, R, pa, pc, q, s, weights, steps, rain, 0, edge, rows[0])
-        _block(
-            Y,
-            U,
-            L,
-            R,
-            pa,
-            pc,
-            q,
-            s,
-            weights,
-            steps,
-            rain,
-            periodic,
-            0,
-            Y.shape[0],
-            edge,
-            edge,
-            rows,
-        )
-
-
-@njit(cache=True, fastmath=True, parallel=True, nogil=True)
-def _sweeps_parallel(  # type: ignore[no-untyped-def]
-    Y, U, L, R, pa, pc, q, s, weights, steps, rain, periodic, iterations, blocks
-):
-    height, width = Y.shape
-    edges = np.empty((blocks, 2, width), Y.dtype)
-    rows = np.empty((blocks, 5, width), Y.dtype)
-    for _ in range(iterations):
-        for b in range(blocks):
-            first = b * height // blocks
-            _edge(Y, U, L, R, pa, pc, q, s, weights, steps, rain, first, edges[b], rows[b, 0])
-        for b in prange(blocks):
-            first, stop = b * height // blocks, (b + 1) * height // blocks
-            _block(
-                Y, U, L, R, pa, pc, q, s, weights, steps, rain, periodic, first, stop,
-                edges[b], edges[(b + 1) % blocks], rows[b],
-            )  # fmt: skip
 
 
 @njit(cache=True, fastmath=True, parallel=True, nogil=True)

@@ -10,7 +10,7 @@ is X = Y − R − ∇ᵀp. What is left is a saddle point in R and (p, q, s), a
     s̃ = clip(s + σ_s ∇y(R̄ − Y), ±lam_y)
 
 after which every variable z becomes z + ρ(z̃ − z). `step` is this, for any array namespace; on
-NumPy arrays `udg.primal_dual._numba` does the same in one sweep over the rows.
+NumPy arrays `udg.primal_dual._numba` does the same in fused sweeps over the rows.
 
 Condat, "A primal–dual splitting method for convex optimization involving Lipschitzian, proximable
 and linear composite terms", JOTA 158 (2013). Vũ, Adv. Comput. Math. 38 (2013).
@@ -59,7 +59,7 @@ class PrimalDual:
     ----------
     primal_step : float, optional
         γ, the step of R. Larger moves R faster and the duals slower. Default
-        ``0.0225 / max(lam_x, lam_y)``: the duals must travel as far as the weights are large.
+        ``0.015 / max(lam_x, lam_y)``: the duals must travel as far as the weights are large.
     background_share : float
         In (0, 1): share of the dual step that goes to the background's duals p.
     along_share : float
@@ -99,7 +99,7 @@ class PrimalDual:
 
     def steps(self, weights: Weights) -> Steps:
         """All step sizes for a problem's weights."""
-        gamma = self.primal_step or 0.0225 / max(weights.lam_x, weights.lam_y)
+        gamma = self.primal_step or 0.015 / max(weights.lam_x, weights.lam_y)
         rest = (1 - self.background_share) / (4 * gamma)
         return Steps(
             gamma,
