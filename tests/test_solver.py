@@ -3,6 +3,7 @@ import pytest
 
 import udg
 from udg import InvalidImage, InvalidInput
+from udg.rotation import rotated_shape
 
 
 @pytest.fixture(scope="module")
@@ -70,6 +71,22 @@ def test_paper_preset_is_the_alternation_with_the_papers_model(rainy):
     assert by_name.weights == preset.weights == udg.PAPER_WEIGHTS
     assert by_name.objective == preset.objective
     assert np.median(preset.rain) == pytest.approx(0, abs=1e-6)
+
+
+def test_frame_is_as_fine_as_what_is_looked_for_whatever_the_method(rainy):
+    options = {**udg.PAPER, "angle": 10, "max_iter": 2}
+    frames = {
+        (method, streaks): udg.solve(
+            rainy, **{**options, "method": method, "streaks": streaks}
+        ).solved.Y.shape
+        for method in ("alternating", "joint")
+        for streaks in ("rain", "stripes")
+    }
+    height, width = rotated_shape(rainy.shape, 10)
+    for (_, streaks), shape in frames.items():
+        assert shape == (height, width * (2 if streaks == "stripes" else 1))
+    with pytest.raises(InvalidInput, match="streaks"):
+        udg.solve(rainy, model="rain", streaks="stripes")
 
 
 def test_gauges_of_the_signed_model(rainy):

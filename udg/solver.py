@@ -32,6 +32,7 @@ __all__ = ["PAPER", "Result", "Solved", "solve"]
 
 Array = Any
 Gauge = Literal["median", "mean"]
+Streaks = Literal["rain", "stripes"]
 
 #: The paper's model and method as keyword arguments: ``udg.solve(image, **udg.PAPER)``.
 PAPER: Mapping[str, Any] = MappingProxyType(
@@ -43,18 +44,21 @@ PAPER: Mapping[str, Any] = MappingProxyType(
         "gauge": "median",
         "angle_limit": 45.0,
         "passes": 1,
+        "streaks": "rain",
     }
 )
 
 
 class _Kind(NamedTuple):
-    """What streaks are looked for: not a choice of the caller's, but of the model."""
+    """What is done differently for rain and for stripes."""
 
     sign: Literal["bright", "both"]  # of the details that tell the angle
     fine: int  # samples a pixel across the streaks in the solved frame
 
 
-_RAIN, _STRIPES = _Kind("bright", 1), _Kind("both", 2)
+_KINDS: Mapping[Streaks, _Kind] = MappingProxyType(
+    {"rain": _Kind("bright", 1), "stripes": _Kind("both", 2)}
+)
 
 # What `solve` takes for anything left unsaid, by model.
 _DEFAULTS: Mapping[str, Mapping[str, Any]] = MappingProxyType(
@@ -66,7 +70,7 @@ _DEFAULTS: Mapping[str, Mapping[str, Any]] = MappingProxyType(
             "gauge": "median",
             "angle_limit": 45.0,
             "passes": 2,
-            "kind": _RAIN,
+            "streaks": "rain",
         },
         "signed": {
             **asdict(STRIPE_WEIGHTS),
@@ -75,7 +79,7 @@ _DEFAULTS: Mapping[str, Mapping[str, Any]] = MappingProxyType(
             "gauge": "median",
             "angle_limit": 90.0,
             "passes": 1,
-            "kind": _STRIPES,
+            "streaks": "stripes",
         },
     }
 )
@@ -216,6 +220,7 @@ def solve(
     method: str | Method | None = None,
     boundary: Boundary | None = None,
     gauge: Gauge | None = None,
+    streaks: Streaks | None = None,
     tol: float = 1e-2,
     max_iter: int | None = None,
     data_range: DataRange | None = None,
@@ -272,6 +277,10 @@ def solve(
         in R from one in X. Default ``"median"``: most of a picture is taken to be free of rain
         or stripes; ``"mean"`` keeps the picture's mean. In the rain model `lam_r` decides, and
         this is not used.
+    streaks : {"rain", "stripes"}, optional
+        What the signed model looks for. ``"stripes"`` (its default): the angle is found from
+        details of both signs, and the frame is twice as fine across them. ``"rain"``: from bright
+        details, in a frame of the picture's own resolution, as in the rain model and in `PAPER`.
     tol : float
         Stop when the gap, a proven bound on the relative distance from the minimum, is at most
         this.
@@ -331,7 +340,7 @@ def solve(
         boundary=_one_of("boundary", chosen("boundary", boundary), get_args(Boundary)),
         gauge=_one_of("gauge", chosen("gauge", gauge), get_args(Gauge)),
         angle_limit=chosen("angle_limit", angle_limit),
-        kind=defaults.get("kind", _RAIN),
+        kind=_KINDS[_one_of("streaks", chosen("streaks", streaks), get_args(Streaks))],
         rain_level=rain_level,
         passes=_count("passes", chosen("passes", passes), 1),
         method=chosen_method,
@@ -341,6 +350,8 @@ def solve(
         callback=callback,
     )
     check_stopping(settings.tol, settings.max_iter)
+    if model == "rain" and settings.kind != _KINDS["rain"]:
+        raise InvalidInput("streaks='stripes' is for model='signed': rain only adds light")
     if model == "signed" and settings.passes > 1:
         raise InvalidInput("passes above 1 are for model='rain': they doubt what is not even rain")
     prepared = prepare(image, data_range)
