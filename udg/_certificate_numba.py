@@ -74,32 +74,24 @@ def _energy_row(Y, L, X, R, i, below, tau, lam_x, lam_y, along):  # type: ignore
 
 @njit(cache=True, fastmath=True)
 def _bound_row(  # type: ignore[no-untyped-def]
-    Y, U, L, pa, pc, q, s, i, above, tau, lam_x, lam_y, here, back, wrap, scratch
+    Y, U, L, pa, pc, q, s, i, above, tau, lam_x, lam_y, here, back, wrap
 ):
     """Row of D; `here`, `back`, `wrap` are 0 for differences over a reflecting seam, else 1."""
     y, u, p, p_above, c = Y[i], U[i], pa[i], pa[above], pc[i]
     qi, q_above, si = q[i], q[above], s[i]
     last, weight = y.size - 1, L[i % L.shape[0]]
-    divergence, slope, turn = scratch[0], scratch[1], scratch[2]
-    for j in range(y.size):
-        divergence[j] = back * _clip(p_above[j], tau) - here * _clip(p[j], tau)
-        slope[j] = back * _clip(q_above[j], lam_x) - here * _clip(qi[j], lam_x)
-    divergence[0] += wrap * _clip(c[last], tau)
-    turn[0] = wrap * _clip(si[last], lam_y)
-    for j in range(last):
-        edge = _clip(c[j], tau)
-        divergence[j] -= edge
-        divergence[j + 1] += edge
-        turn[j + 1] = _clip(si[j], lam_y)
-        turn[j] -= turn[j + 1]
-    divergence[last] -= wrap * _clip(c[last], tau)
-    turn[last] -= wrap * _clip(si[last], lam_y)
     total = 0.0
+    c_left, s_left = wrap * _clip(c[last], tau), wrap * _clip(si[last], lam_y)
     for j in range(y.size):
-        light = np.float64(y[j])
-        gain = min(0.0, np.float64(weight[j]) + slope[j] + turn[j] - divergence[j])
-        total += light * (divergence[j] - turn[j]) - 0.5 * divergence[j] ** 2
+        kept = 1.0 if j < last else wrap
+        c_here, s_here = kept * _clip(c[j], tau), kept * _clip(si[j], lam_y)
+        turn = s_left - s_here
+        divergence = back * _clip(p_above[j], tau) - here * _clip(p[j], tau) + c_left - c_here
+        slope = back * _clip(q_above[j], lam_x) - here * _clip(qi[j], lam_x) + turn - divergence
+        gain = min(0.0, np.float64(weight[j]) + slope)
+        total += np.float64(y[j]) * (divergence - turn) - 0.5 * divergence**2
         total += np.float64(u[j]) * gain
+        c_left, s_left = c_here, s_here
     return total
 
 
@@ -121,7 +113,6 @@ def _rows(  # type: ignore[no-untyped-def]
             energy += lam_y * abs(np.float64(R[i, 0]) - np.float64(Y[i, 0]) - left)
         result[i, 0] = energy
         result[i, 1] = _bound_row(
-            Y, U, L, pa, pc, q, s, i, above, tau, lam_x, lam_y, here, back, wrap,
-            np.empty((3, width)),
+            Y, U, L, pa, pc, q, s, i, above, tau, lam_x, lam_y, here, back, wrap
         )  # fmt: skip
     return result
