@@ -197,11 +197,22 @@ def test_image_and_network_are_unharmed(net, image):
         {"gauge": "mean"},
         {"tile": 0},
         {"tile": "small"},
+        {"device": "abacus"},
+        {"device": "cuda:99"},
     ],
 )
 def test_bad_options_are_named(net, image, options):
     with pytest.raises(InvalidInput, match=next(iter(options))):
         derain(image, net, **options)
+
+
+def test_a_ready_network_is_used_as_it_is(net, image, monkeypatch):
+    ready = for_inference(net)
+    monkeypatch.setattr(udg.net.inference, "for_inference", None)
+    for device in (None, "cpu", torch.device("cpu")):
+        derain(image, ready, angle=0, device=device)
+    with pytest.raises(TypeError):
+        derain(image, net, angle=0)
 
 
 def test_bands_need_a_network_of_one_channel(net, rng):

@@ -121,13 +121,9 @@ def derain(
     _check(angle, output, gauge, tile)
     prepared = prepare(image, data_range)
     net = weights if isinstance(weights, UDGNet) else from_pretrained(weights)
-    if device is None:
-        device = (
-            _device(net)
-            if net is weights
-            else torch.device("cuda" if torch.cuda.is_available() else "cpu")
-        )
-    if not _folded(net) or torch.device(device) != _device(net):
+    if device is None and net is not weights:
+        device = "cuda" if torch.cuda.is_available() else "cpu"
+    if not _folded(net) or _device(net, device) != _device(net):
         net = for_inference(net, device)
     light = _light(prepared, net)
     degrees, confidence = _angle(prepared, light, net, angle)
@@ -171,8 +167,13 @@ def for_inference(
     UDGNet
         In eval mode, without gradients. Streams still give float32: only what they subtract is
         computed in `dtype`.
+
+    Raises
+    ------
+    InvalidInput
+        There is no such device.
     """
-    device = _device(net) if device is None else torch.device(device)
+    device = _device(net, device)
     if dtype is None:
         dtype = torch.bfloat16 if device.type == "cuda" else torch.float32
     ready = copy.deepcopy(net).eval().requires_grad_(False)
@@ -198,8 +199,15 @@ def _folded(net: UDGNet) -> bool:
     return not any(isinstance(part, nn.BatchNorm2d) for part in net.modules())
 
 
-def _device(net: UDGNet) -> torch.device:
-    return next(net.parameters()).device
+def _device(net: UDGNet, wanted: str | torch.device | None = None) -> torch.device:
+    """The device that is wanted, by default the network's, with its number: cuda:0, not cuda."""
+    if wanted is None:
+        return next(net.parameters()).device
+    try:
+        return torch.empty(0, device=wanted).device
+    except (RuntimeError, AssertionError) as error:
+        reason = str(error).splitlines()[0]
+        raise InvalidInput(f"device is {str(wanted)!r}: {reason}; give 'cpu' or 'cuda'") from error
 
 
 def _check(angle: Any, output: Any, gauge: Any, tile: Any) -> None:
