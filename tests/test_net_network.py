@@ -301,3 +301,14 @@ def test_config_is_plain_data():
         Config(**{k: list(v) if isinstance(v, tuple) else v for k, v in asdict(TINY).items()})
         == TINY
     )
+
+
+def test_mixed_precision_leaves_the_layers_in_single():
+    net = UDGNet(TINY)
+    with torch.autocast("cpu", torch.bfloat16):
+        layers = net(torch.rand(2, 3, 16, 16), None, (16, 16))
+        loss = overall_loss(layers, LossWeights(data=0.5, lam_x=0.1, angle=1), angle=torch.ones(2))
+    kinds = {name: u.dtype for name, u in layers._asdict().items() if name != "inside"}
+    assert set(kinds.values()) == {torch.float32}
+    assert loss.total.dtype == torch.float64
+    assert loss.total.isfinite().all()
