@@ -46,6 +46,13 @@ def test_subtraction_is_exact_where_there_is_no_rain_and_stays_in_range(rng):
     assert derained.min() >= 0
 
 
+def test_each_colour_may_lose_its_own_rain(rng):
+    image, rain = rng.random((4, 5, 4)), 0.2 * rng.random((4, 5, 3))
+    derained = prepare(image).subtract(rain)
+    np.testing.assert_allclose(derained[..., :3], (image[..., :3] - rain).clip(0), atol=1e-6)
+    np.testing.assert_array_equal(derained[..., 3], image[..., 3].astype(np.float32))
+
+
 def test_data_range_shifts_and_scales():
     image = np.array([[-5.0, 0.0], [5.0, 15.0]])
     prepared = prepare(image, data_range=(-5, 15))

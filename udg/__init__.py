@@ -1,5 +1,7 @@
 """Remove rain streaks and stripes from a single image, without training data."""
 
+from typing import TYPE_CHECKING
+
 from udg._version import __version__
 from udg.admm import Alternating, Joint
 from udg.angle import Angle, estimate_angle
@@ -10,6 +12,19 @@ from udg.objective import PAPER_WEIGHTS, RAIN_WEIGHTS, STRIPE_WEIGHTS, Problem, 
 from udg.primal_dual import PrimalDual
 from udg.rain import Synthetic, render_streaks, synthesize
 from udg.solver import PAPER, Result, Solved, solve
+
+if TYPE_CHECKING:
+    from udg import net as net
+else:
+
+    def __getattr__(name):
+        """`udg.net` on first use: it needs torch, which nothing else here does."""
+        if name == "net":
+            import importlib
+
+            return importlib.import_module("udg.net")
+        raise AttributeError(f"module 'udg' has no attribute {name!r}")
+
 
 __all__ = [
     "PAPER",

@@ -28,7 +28,17 @@ from numpy.typing import NDArray
 from udg import _exif
 from udg.errors import FileError
 
-__all__ = ["FORMATS", "Picture", "format_of", "quantize", "read", "write", "write_bytes"]
+__all__ = [
+    "FORMATS",
+    "Picture",
+    "format_of",
+    "plain_errors",
+    "quantize",
+    "read",
+    "replacing",
+    "write",
+    "write_bytes",
+]
 
 FORMATS = {
     ".png": "PNG",
@@ -105,7 +115,7 @@ def read(path: str | os.PathLike[str]) -> Picture:
         The file is missing, unreadable, damaged, not a picture, or holds several pictures.
     """
     path = Path(path)
-    with _plain_errors(path, "read"):
+    with plain_errors(path, "read"):
         data = path.read_bytes()
     if not data:
         raise FileError(f"{path} is empty (0 bytes); copy it again from where it came from")
@@ -206,7 +216,7 @@ def write_bytes(
     path = Path(path)
     if not overwrite:
         _refuse_existing(path)
-    with _plain_errors(path, "write"), _replacing(path) as file:
+    with plain_errors(path, "write"), replacing(path) as file:
         file.write(data)
 
 
@@ -552,13 +562,13 @@ def _encode_tiff(
 
 
 def _refuse_existing(path: Path) -> None:
-    with _plain_errors(path, "write"):
+    with plain_errors(path, "write"):
         if path.exists():
             raise FileError(f"{path} already exists; choose another name, or allow overwriting")
 
 
 @contextlib.contextmanager
-def _plain_errors(path: Path, verb: str) -> Iterator[None]:
+def plain_errors(path: Path, verb: str) -> Iterator[None]:
     """Say what the system's error means for this file."""
     try:
         yield
@@ -581,7 +591,7 @@ def _plain_errors(path: Path, verb: str) -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def _replacing(path: Path) -> Iterator[IO[bytes]]:
+def replacing(path: Path) -> Iterator[IO[bytes]]:
     """Open a temporary file beside ``path`` that takes its place when all went well."""
     temporary = path.with_name(f".udg-{secrets.token_hex(8)}.tmp")
     try:

@@ -95,8 +95,9 @@ class PreparedImage:
 
         Parameters
         ----------
-        rain : array, shape (H, W)
-            In units of the full range: 1 is ``high - low``.
+        rain : array, shape (H, W) or (H, W, colours)
+            The same for every colour, or each its own; in units of the full range: 1 is
+            ``high - low``.
 
         Returns
         -------
@@ -108,7 +109,9 @@ class PreparedImage:
         result = xp.astype(self.pixels, xp.float32, copy=True)
         if result.ndim == 2:
             return xp.clip(result - layer, self.low, self.high)
-        colour = result[:, :, : self.colours] - layer[:, :, None]
+        if layer.ndim == 2:
+            layer = layer[:, :, None]
+        colour = result[:, :, : self.colours] - layer
         result[:, :, : self.colours] = xp.clip(colour, self.low, self.high)
         return result
 

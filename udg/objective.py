@@ -12,6 +12,7 @@ All sums are over pixels, for values in [0, 1].
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
 from functools import cached_property
 from typing import Any, Literal
@@ -29,12 +30,25 @@ __all__ = [
     "Model",
     "Problem",
     "Weights",
+    "check_weights",
+    "fidelity",
+    "magnitude",
     "objective",
     "shrink",
+    "variation",
+    "variation_across",
+    "variation_along",
 ]
 
 Array = Any
 Model = Literal["rain", "signed"]
+
+
+def check_weights(weights: dict[str, float]) -> None:
+    """Raise InvalidInput naming the first weight that is negative or not a finite number."""
+    for name, value in weights.items():
+        if not (isinstance(value, (int, float)) and math.isfinite(value) and value >= 0):
+            raise InvalidInput(f"{name} is {value!r}; give a finite number that is at least 0")
 
 
 @dataclass(frozen=True)
@@ -70,9 +84,7 @@ class Weights:
     lam_r: float = 0.0
 
     def __post_init__(self) -> None:
-        for name, value in asdict(self).items():
-            if not (isinstance(value, (int, float)) and math.isfinite(value) and value >= 0):
-                raise InvalidInput(f"{name} is {value!r}; give a finite number that is at least 0")
+        check_weights(asdict(self))
         if self.lam_x == self.lam_y == 0:
             raise InvalidInput(
                 "lam_x and lam_y are both 0: nothing then tells rain from background; "
@@ -207,22 +219,101 @@ def objective(
     scalar array, float64
     """
     xp = array_namespace(X, R, Y)
-
-    def norm1(u: Array) -> Array:
-        return xp.sum(xp.abs(u), dtype=xp.float64)
-
-    energy = (
-        0.5 * xp.sum((X + R - Y) ** 2, dtype=xp.float64)
-        + weights.tau * (norm1(along(X, boundary)) + norm1(across(X, boundary)))
-        + weights.lam_x * norm1(along(R, boundary))
-        + weights.lam_y * norm1(across(R - Y, boundary))
-        + weights.lam_r * norm1(R)
+    energy = xp.sum(
+        0.5 * fidelity(X, R, Y)
+        + weights.tau * variation(X, boundary)
+        + weights.lam_x * variation_along(R, boundary)
+        + weights.lam_y * variation_across(R, Y, boundary)
+        + weights.lam_r * magnitude(R)
     )
     if model == "rain" and not bool(xp.all((R >= 0) & (R <= Y))):
         return energy + math.inf
     return energy
 
 
+def fidelity(X: Array, R: Array, Y: Array, inside: Array | None = None) -> Array:
+    """‖X + R − Y‖², without Eq. 3's ½.
+
+    Parameters
+    ----------
+    X, R, Y : arrays, shape (..., H, W)
+    inside : boolean array, broadcastable to (..., H, W), optional
+        Pixels that count; by default all.
+
+    Returns
+    -------
+    array, shape (...), float64
+        One sum a plane, here and in the other terms.
+    """
+    return _sum((X + R - Y) ** 2, inside)
+
+
+def variation(
+    X: Array, boundary: Boundary = "reflecting", inside: Array | None = None, power: int = 1
+) -> Array:
+    """‖∇X‖₁, both directions' absolute differences.
+
+    Parameters
+    ----------
+    X : array, shape (..., H, W)
+    boundary : {"reflecting", "periodic"}
+    inside : boolean array, broadcastable to (..., H, W), optional
+        A difference counts if both its pixels do.
+    power : {1, 2}
+        2 sums squares: ‖∇X‖₂².
+
+    Returns
+    -------
+    array, shape (...), float64
+    """
+    xp = array_namespace(X)
+
+    def size(u: Array) -> Array:
+        return u**2 if power == 2 else xp.abs(u)
+
+    return _sum(size(along(X, boundary)), _both(inside, along, boundary)) + _sum(
+        size(across(X, boundary)), _both(inside, across, boundary)
+    )
+
+
+def variation_along(
+    R: Array, boundary: Boundary = "reflecting", inside: Array | None = None
+) -> Array:
+    """‖∇x R‖₁; arguments and result as in `variation`."""
+    u = along(R, boundary)
+    return _sum(array_namespace(R).abs(u), _both(inside, along, boundary))
+
+
+def variation_across(
+    R: Array, Y: Array, boundary: Boundary = "reflecting", inside: Array | None = None
+) -> Array:
+    """‖∇y(R − Y)‖₁; arguments and result as in `variation`."""
+    u = across(R - Y, boundary)
+    return _sum(array_namespace(R, Y).abs(u), _both(inside, across, boundary))
+
+
+def magnitude(R: Array, inside: Array | None = None) -> Array:
+    """‖R‖₁; arguments and result as in `fidelity`."""
+    return _sum(array_namespace(R).abs(R), inside)
+
+
 def shrink(r: Array, xi: float) -> Array:
     """Soft shrinkage ``sign(r)·max(|r| − ξ, 0)``: Eq. 9, with the sign that its print lost."""
     return r - array_namespace(r).clip(r, -xi, xi)
+
+
+def _sum(u: Array, inside: Array | None) -> Array:
+    xp = array_namespace(u)
+    if inside is not None:
+        u = xp.where(inside, u, xp.zeros_like(u))
+    return xp.sum(u, axis=(-2, -1), dtype=xp.float64)
+
+
+def _both(
+    inside: Array | None, difference: Callable[[Array, Boundary], Array], boundary: Boundary
+) -> Array | None:
+    """Where a difference has both its pixels inside."""
+    if inside is None:
+        return None
+    xp = array_namespace(inside)
+    return inside & (difference(xp.astype(inside, xp.int8), boundary) == 0)

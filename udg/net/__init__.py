@@ -1,0 +1,74 @@
+"""A network trained with the solver's energy as its only supervision (Eq. 12–16).
+
+Needs torch and safetensors: ``pip install 'udg[net]'``. Nothing else in `udg` imports torch.
+"""
+
+from udg.errors import MissingExtra
+
+try:
+    import safetensors  # noqa: F401  (asked for here, so that the message comes at once)
+    import torch  # noqa: F401
+except ModuleNotFoundError as error:
+    if error.name not in ("torch", "safetensors"):
+        raise
+    raise MissingExtra(error.name, "net") from None
+
+from udg.net.angle import AngleNet, average_angle
+from udg.net.discriminator import (
+    ImagePool,
+    PatchDiscriminator,
+    discriminator_loss,
+    generator_loss,
+)
+from udg.net.inference import NetResult, derain, for_inference
+from udg.net.losses import (
+    AUTHORS_LOSS,
+    PAPER_LOSS,
+    TABLE_5,
+    Case,
+    Loss,
+    LossWeights,
+    angle_loss,
+    image_loss,
+    overall_loss,
+    rain_loss,
+    self_loss,
+)
+from udg.net.network import Config, Layers, UDGNet, parameter_counts
+from udg.net.pretrained import from_pretrained, save_pretrained
+from udg.net.rotation import inside, rotate, unrotate
+from udg.net.streams import ResidualBlock, Stream
+
+__all__ = [
+    "AUTHORS_LOSS",
+    "PAPER_LOSS",
+    "TABLE_5",
+    "AngleNet",
+    "Case",
+    "Config",
+    "ImagePool",
+    "Layers",
+    "Loss",
+    "LossWeights",
+    "NetResult",
+    "PatchDiscriminator",
+    "ResidualBlock",
+    "Stream",
+    "UDGNet",
+    "angle_loss",
+    "average_angle",
+    "derain",
+    "discriminator_loss",
+    "for_inference",
+    "from_pretrained",
+    "generator_loss",
+    "image_loss",
+    "inside",
+    "overall_loss",
+    "parameter_counts",
+    "rain_loss",
+    "rotate",
+    "save_pretrained",
+    "self_loss",
+    "unrotate",
+]

@@ -1,0 +1,288 @@
+"""From an image to its derained version by a trained network."""
+
+from __future__ import annotations
+
+import copy
+import math
+import os
+import time
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+import numpy as np
+import torch
+from array_api_compat import array_namespace
+from torch import Tensor, nn
+from torch.nn.utils.fusion import fuse_conv_bn_eval
+from torch.utils.dlpack import from_dlpack
+
+from udg.errors import InvalidImage, InvalidInput
+from udg.image import DataRange, PreparedImage, prepare
+from udg.net.angle import average_angle
+from udg.net.network import UDGNet
+from udg.net.pretrained import from_pretrained
+from udg.net.rotation import rotate, unrotate
+from udg.net.streams import Stream
+
+__all__ = ["NetResult", "derain", "for_inference"]
+
+Array = Any
+_WHOLE = 2**22  # pixels of a frame beyond which "auto" works in tiles …
+_TILE = 1024  # … of this side
+
+
+@dataclass(frozen=True)
+class NetResult:
+    """An image derained by a network; the counterpart of `udg.Result`.
+
+    Attributes
+    ----------
+    derained : array, float32, the image's shape
+        In the image's range; alpha untouched. With ``output="rain"`` it is the image minus rain,
+        never resampled.
+    rain : array, float32, shape (H, W), or (H, W, 3) for colours
+        What was subtracted, in the image's frame; 1 is full light. A network of one channel finds
+        one layer for all colours. Within 0 ≤ R ≤ Y, unless it comes from the background.
+    angle : float
+        Direction of the streaks, degrees clockwise from vertical.
+    confidence : float or None
+        That of ``angle="auto"`` (`udg.estimate_angle`); None otherwise.
+    output : {"rain", "background"}
+        Which stream gave the result.
+    seconds : float
+        Time spent, from the image on the device to the rain layer: angle excluded.
+    """
+
+    derained: Array = field(repr=False)
+    rain: Array = field(repr=False)
+    angle: float
+    confidence: float | None
+    output: Literal["rain", "background"]
+    seconds: float
+
+
+def derain(
+    image: Array,
+    weights: UDGNet | str | os.PathLike[str],
+    *,
+    angle: float | Literal["auto", "network"] = "auto",
+    output: Literal["rain", "background"] = "rain",
+    gauge: Literal["none", "median"] = "none",
+    tile: int | Literal["auto"] | None = "auto",
+    device: str | torch.device | None = None,
+    data_range: DataRange | None = None,
+) -> NetResult:
+    """Take rain streaks out of one image with a trained network.
+
+    The image is turned so that streaks are vertical, a stream of the network finds the rain, and
+    that is turned back, bounded to 0 ≤ R ≤ Y and subtracted from the image.
+
+    Parameters
+    ----------
+    image : array, shape (H, W) or (H, W, C)
+        uint8, uint16, or float in [0, 1]; grey or RGB, either with alpha; bands for networks of
+        one channel. NumPy or torch; results are of the same kind, and on the same device.
+    weights : UDGNet, str or path-like
+        A network, or what `from_pretrained` finds. For many images give what `for_inference`
+        returns: nothing is then loaded or folded again.
+    angle : float, "auto" or "network"
+        Degrees clockwise from vertical, within ±45. ``"auto"`` asks `udg.estimate_angle`,
+        ``"network"`` the angle network.
+    output : {"rain", "background"}
+        ``"rain"``: only the rain stream runs, and only rain is rotated back. ``"background"``:
+        the background stream's X is rotated back instead, which resamples the picture twice; for
+        comparison, and for networks whose rain stream was not trained (`TABLE_5`).
+    gauge : {"none", "median"}
+        ``"median"`` makes the median of each rain plane zero before it is bounded, for networks
+        trained without ``lam_r`` and ``sign``, whose loss does not see a constant in R.
+    tile : int, "auto" or None
+        Side of the tiles, in pixels. They overlap by what an output pixel depends on, so the
+        result is that of the whole image. None takes the image whole; ``"auto"`` does so up to 4
+        million pixels.
+    device : str or torch.device, optional
+        Where to compute. Default: where a given network is; for names and paths a GPU if there is
+        one. On GPUs in bfloat16, on CPUs in float32.
+    data_range : float or (float, float), optional
+        Value of full light, or of none and full; see `udg.image.prepare`.
+
+    Returns
+    -------
+    NetResult
+
+    Raises
+    ------
+    InvalidImage
+        The image has a type, shape or values that cannot be used.
+    InvalidInput
+        Any other argument is outside its range.
+    FileError
+        The weights cannot be read.
+    """
+    _check(angle, output, gauge, tile)
+    prepared = prepare(image, data_range)
+    net = weights if isinstance(weights, UDGNet) else from_pretrained(weights)
+    if device is None and net is not weights:
+        device = "cuda" if torch.cuda.is_available() else "cpu"
+    if not _folded(net) or _device(net, device) != _device(net):
+        net = for_inference(net, device)
+    light = _light(prepared, net)
+    degrees, confidence = _angle(prepared, light, net, angle)
+
+    began = time.perf_counter()
+    with torch.inference_mode():
+        stream = net.rain if output == "rain" else net.background
+        shape = (light.shape[-2], light.shape[-1])
+        layer = unrotate(_in_tiles(stream, rotate(light, degrees), tile), degrees, shape)
+        rain = layer if output == "rain" else light - layer
+        if gauge == "median":
+            rain = rain - rain.flatten(2).median(dim=-1).values[..., None, None]
+        if output == "rain":
+            rain = torch.clamp(rain, torch.zeros_like(light), light)
+        if prepared.colours == 1:  # grey in three channels: one layer
+            rain = rain.mean(dim=1, keepdim=True)
+        rain = rain.cpu()
+    seconds = time.perf_counter() - began
+
+    taken = _like(rain[0].permute(1, 2, 0).squeeze(-1), prepared.pixels)
+    return NetResult(prepared.subtract(taken), taken, degrees, confidence, output, seconds)
+
+
+def for_inference(
+    net: UDGNet, device: str | torch.device | None = None, dtype: torch.dtype | None = None
+) -> UDGNet:
+    """A copy that only predicts, and faster: batch normalisation folded, channels last.
+
+    Parameters
+    ----------
+    net : UDGNet
+        Not modified.
+    device : str or torch.device, optional
+        Default: where the network is.
+    dtype : torch.dtype, optional
+        Of the streams' weights and activations. Default: bfloat16 on GPUs, float32 elsewhere. The
+        angle network remains float32.
+
+    Returns
+    -------
+    UDGNet
+        In eval mode, without gradients. Streams still give float32: only what they subtract is
+        computed in `dtype`.
+
+    Raises
+    ------
+    InvalidInput
+        There is no such device.
+    """
+    device = _device(net, device)
+    if dtype is None:
+        dtype = torch.bfloat16 if device.type == "cuda" else torch.float32
+    ready = copy.deepcopy(net).eval().requires_grad_(False)
+    for part in list(ready.modules()):
+        if isinstance(part, nn.Sequential):
+            _fold(part)
+    ready.to(device)
+    for stream in (ready.background, ready.rain):
+        stream.to(dtype)
+        stream.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    return ready
+
+
+def _fold(layers: nn.Sequential) -> None:
+    """Put each batch normalisation into the convolution before it."""
+    for number, layer in enumerate(layers):
+        if isinstance(layer, nn.BatchNorm2d):
+            layers[number - 1] = fuse_conv_bn_eval(layers[number - 1], layer)  # type: ignore[type-var]
+            layers[number] = nn.Identity()
+
+
+def _folded(net: UDGNet) -> bool:
+    return not any(isinstance(part, nn.BatchNorm2d) for part in net.modules())
+
+
+def _device(net: UDGNet, wanted: str | torch.device | None = None) -> torch.device:
+    """The device that is wanted, by default the network's, with its number: cuda:0, not cuda."""
+    if wanted is None:
+        return next(net.parameters()).device
+    try:
+        return torch.empty(0, device=wanted).device
+    except (RuntimeError, AssertionError) as error:
+        reason = str(error).splitlines()[0]
+        raise InvalidInput(f"device is {str(wanted)!r}: {reason}; give 'cpu' or 'cuda'") from error
+
+
+def _check(angle: Any, output: Any, gauge: Any, tile: Any) -> None:
+    if angle not in ("auto", "network"):
+        if isinstance(angle, (str, bool)) or not math.isfinite(angle):
+            raise InvalidInput(
+                f"angle is {angle!r}; give degrees clockwise from vertical, 'auto' or 'network'"
+            )
+        if abs(angle) > 45:
+            raise InvalidInput(f"angle is {angle:g}°, but rain lies within ±45°")
+    if output not in ("rain", "background"):
+        raise InvalidInput(f"output is {output!r}; give 'rain' or 'background'")
+    if gauge not in ("none", "median"):
+        raise InvalidInput(f"gauge is {gauge!r}; give 'none' or 'median'")
+    if tile not in ("auto", None) and (not isinstance(tile, int) or tile < 1):
+        raise InvalidInput(f"tile is {tile!r}; give a number of pixels, 'auto' or None")
+
+
+def _light(image: PreparedImage, net: UDGNet) -> Tensor:
+    """What the network looks at, (1, C, H, W)."""
+    if net.config.channels == 1:
+        plane = image.darkest()[:, :, None]
+    elif image.colours in (1, 3):
+        plane = image.unit()
+    else:
+        raise InvalidImage(
+            f"the image has {image.colours} bands and this network is for RGB or grey; "
+            "give three of them, or use a network of one channel, or udg.solve"
+        )
+    light = from_dlpack(plane).permute(2, 0, 1)[None].to(_device(net))
+    return light.expand(1, net.config.channels, -1, -1).contiguous()
+
+
+def _angle(
+    image: PreparedImage, light: Tensor, net: UDGNet, angle: float | Literal["auto", "network"]
+) -> tuple[float, float | None]:
+    if angle == "network":
+        return average_angle(net.angle, light[0]), None
+    if angle == "auto":
+        from udg.angle import estimate_angle
+
+        luma = np.asarray(from_dlpack(image.luma()).cpu())
+        degrees, confidence = estimate_angle(luma)
+        return degrees, confidence
+    return float(angle), None
+
+
+def _in_tiles(stream: Stream, frame: Tensor, tile: int | Literal["auto"] | None) -> Tensor:
+    """The stream's output, from tiles with as much around them as it depends on."""
+    height, width = frame.shape[-2:]
+    if tile == "auto":
+        tile = None if height * width <= _WHOLE else _TILE
+    if tile is None or tile >= max(height, width):
+        return _apply(stream, frame)
+    result = torch.empty_like(frame)
+    for top in range(0, height, tile):
+        for left in range(0, width, tile):
+            # The frame's own borders are the tile's: there the convolutions see the same zeros.
+            up, low = max(0, top - stream.reach), min(height, top + tile + stream.reach)
+            start, end = max(0, left - stream.reach), min(width, left + tile + stream.reach)
+            found = _apply(stream, frame[..., up:low, start:end])
+            rows, columns = slice(top, top + tile), slice(left, left + tile)
+            inner = found[..., top - up :, left - start :]
+            target = result[..., rows, columns]
+            target.copy_(inner[..., : target.shape[-2], : target.shape[-1]])
+    return result
+
+
+def _apply(stream: Stream, frame: Tensor) -> Tensor:
+    return stream(frame.contiguous(memory_format=torch.channels_last))  # type: ignore[no-any-return]
+
+
+def _like(rain: Tensor, pixels: Array) -> Array:
+    """The layer as an array of the image's kind, on its device."""
+    rain = rain.contiguous()
+    if isinstance(pixels, Tensor):
+        return rain.to(pixels.device)
+    return array_namespace(pixels).asarray(rain.numpy())
