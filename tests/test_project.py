@@ -41,7 +41,7 @@ PUBLIC = {
     },
     "methods": {"Alternating", "Joint", "PrimalDual"},
     "records": {"Angle", "Checkpoint", "Problem", "Result", "Solved", "Synthetic", "Weights"},
-    "errors": {"FileError", "InvalidImage", "InvalidInput", "MissingExtra", "UdgError"},
+    "errors": {"Diverged", "FileError", "InvalidImage", "InvalidInput", "MissingExtra", "UdgError"},
 }
 
 

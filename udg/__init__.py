@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 from udg._version import __version__
 from udg.admm import Alternating, Joint
 from udg.angle import Angle, estimate_angle
-from udg.errors import FileError, InvalidImage, InvalidInput, MissingExtra, UdgError
+from udg.errors import Diverged, FileError, InvalidImage, InvalidInput, MissingExtra, UdgError
 from udg.iteration import Checkpoint, minimize
 from udg.metrics import niqe, psnr_rgb, psnr_y, ssim_y
 from udg.objective import PAPER_WEIGHTS, RAIN_WEIGHTS, STRIPE_WEIGHTS, Problem, Weights, objective
@@ -34,6 +34,7 @@ __all__ = [
     "Alternating",
     "Angle",
     "Checkpoint",
+    "Diverged",
     "FileError",
     "InvalidImage",
     "InvalidInput",
