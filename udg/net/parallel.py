@@ -75,7 +75,7 @@ class Processes:
         if self.count == 1:
             return net
         devices = [self.device] if self.device.type == "cuda" else None
-        return DistributedDataParallel(net, devices, broadcast_buffers=False)
+        return DistributedDataParallel(net, devices)
 
 
 @contextmanager
