@@ -14,12 +14,19 @@ from udg.errors import InvalidInput
 __all__ = ["AngleNet", "average_angle"]
 
 _BATCH = 32  # patches at once; bounds memory on large pictures
+_HALF_BOX = 7  # pixels
+_FAINTEST = 1e-3  # details below this part of full light are not enlarged to full contrast
+_HIGHLIGHT = 3.0  # details are cut off here, in units of their root mean square
 
 
 class AngleNet(nn.Module):
     """From patches of an image to the angle of its streaks.
 
-    A 1×1 convolution, pairs of 3×3 convolutions with a max-pool between one pair and the next,
+    What the convolutions see is not the image but its bright details, as in `udg.estimate_angle`:
+    the positive part of what a smooth version leaves, relative to its own size, so that neither
+    the scene's light nor its contrast matters. That has no parameters and is not in the paper.
+
+    Then a 1×1 convolution, pairs of 3×3 convolutions with a max-pool between one pair and the next,
     and a 3×3 convolution to one number a in [0, 1]: the angle is 45 − 90a degrees.
 
     Parameters
@@ -86,9 +93,21 @@ class AngleNet(nn.Module):
                 f"images of {images.shape[-2]}×{images.shape[-1]} pixels are too small for the "
                 f"angle network; give at least {self.patch}×{self.patch}, or give the angle"
             )
-        a = self.body(images)
+        a = self.body(_bright_details(images))
         a = torch.sigmoid(a if a.dtype == torch.float64 else a.float())
         return 45 - 90 * a.mean(dim=(-3, -2, -1))
+
+
+def _bright_details(images: Tensor) -> Tensor:
+    """What is brighter than its surroundings; 1 is the image's root mean square of it."""
+    images = images if images.dtype == torch.float64 else images.float()
+    smooth = images
+    for _ in range(2):  # two boxes of 15 are nearly a Gaussian of σ 6
+        padded = F.pad(smooth, (_HALF_BOX,) * 4, mode="replicate")
+        smooth = F.avg_pool2d(padded, 2 * _HALF_BOX + 1, stride=1)
+    bright = torch.relu(images - smooth)
+    scale = bright.square().mean(dim=(1, 2, 3), keepdim=True)
+    return torch.clamp(bright / torch.sqrt(scale + _FAINTEST**2), max=_HIGHLIGHT)
 
 
 def average_angle(net: AngleNet, image: Tensor, stride: int | None = None) -> float:

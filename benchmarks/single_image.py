@@ -1,0 +1,130 @@
+"""One picture, nothing else: the network trained on it, and deep image prior for the same time.
+
+    python benchmarks/single_image.py DATA_DIR [--recipes distilled energy ...] [--json OUT]
+
+Every fourth of the pairs in DATA_DIR/rain100l-dev by name, the first five. A network of
+`udg.net.SINGLE_IMAGE`'s size is trained on the rainy picture, by one recipe after the other:
+
+- energy: on the solver's energy alone, with the weights that `udg.solve` takes for this picture;
+- distilled: on the rain that `udg.solve` finds in it;
+- both: first the one, then the other.
+
+Deep image prior (`baselines/dip.py`) gets the CPU time that the first recipe took. Its mean
+output when that is over counts; so does, as what no stopping rule could surpass, the best output on
+the way, which only the clean picture tells. Times are CPU seconds of one thread, angle included.
+"""
+
+from __future__ import annotations
+
+import argparse
+import time
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from baselines.dip import deep_image_prior
+from common import write_json
+
+import udg
+from udg.evaluation import find_pairs
+from udg.files import quantize, read
+from udg.image import prepare
+from udg.net import SINGLE_IMAGE, LossWeights
+from udg.presence import contrast
+
+SIGN = 1.0  # weight of 0 ≤ R ≤ Y, enough for R to keep to it
+
+
+def main() -> None:
+    """Measure every picture, then print the means."""
+    parser = argparse.ArgumentParser(description=__doc__.split("\n\n")[0])
+    parser.add_argument("data", type=Path, metavar="DATA_DIR")
+    parser.add_argument("--recipes", nargs="*", default=["distilled"], choices=sorted(RECIPES))
+    parser.add_argument("--steps", type=int, default=200)
+    parser.add_argument("--pictures", type=int, default=5)
+    parser.add_argument("--no-dip", action="store_true")
+    parser.add_argument("--json", type=Path)
+    arguments = parser.parse_args()
+    torch.set_num_threads(1)
+    udg.solve(np.full((32, 32), 0.5, np.float32), angle=0)  # compiles
+    pairs = find_pairs(arguments.data / "rain100l-dev")[0][::4][: arguments.pictures]
+    rows = []
+    for rainy_path, clean_path in pairs:
+        rainy, clean = read(rainy_path).pixels, read(clean_path).pixels
+        outcomes: dict[str, Any] = {"rainy": scores(rainy, clean)}
+        began = time.process_time()
+        solved = quantize(udg.solve(rainy).derained, rainy.dtype, rainy.dtype)
+        outcomes["solver"] = scores(solved, clean, began)
+        for recipe in arguments.recipes:
+            began = time.process_time()
+            derained = by_network(rainy, recipe, arguments.steps)
+            outcomes[recipe] = scores(derained, clean, began)
+        if not arguments.no_dip:
+            outcomes |= by_prior(rainy, clean, outcomes[arguments.recipes[0]]["seconds"])
+        rows.append({"name": rainy_path.name} | outcomes)
+        print(rainy_path.name, *(f"{k} {v['psnr']:.2f}" for k, v in outcomes.items()), flush=True)
+    means = {
+        method: {key: float(np.mean([row[method][key] for row in rows])) for key in rows[0][method]}
+        for method in rows[0]
+        if method != "name"
+    }
+    for method, mean in means.items():
+        print(f"{method:28} {mean['psnr']:.2f} dB  {mean['ssim']:.4f}  {mean['seconds']:.1f} CPU s")
+    if arguments.json:
+        settings = {"steps": arguments.steps, "torch": torch.__version__}
+        write_json(arguments.json, {"mean": means, "pictures": rows}, **settings)
+
+
+def scores(derained: np.ndarray, clean: np.ndarray, began: float | None = None) -> dict[str, float]:
+    """Quality, and CPU seconds since `began`."""
+    seconds = 0.0 if began is None else time.process_time() - began
+    psnr, ssim = udg.psnr_y(derained, clean), udg.ssim_y(derained, clean)
+    return {"psnr": psnr, "ssim": ssim, "seconds": seconds}
+
+
+#: What differs from SINGLE_IMAGE, for a number of steps.
+RECIPES = {
+    "energy": lambda steps: {"distill": 0.0, "distill_steps": 0, "distill_blend": 0},
+    "distilled": lambda steps: {"distill": 1.0, "distill_steps": steps, "distill_blend": 0},
+    "both": lambda steps: {"distill": 1.0, "distill_steps": steps * 3 // 4, "distill_blend": 0},
+}
+
+
+def by_network(rainy: np.ndarray, recipe: str, steps: int) -> np.ndarray:
+    """Train on the picture, then derain it."""
+    prepared = prepare(rainy)
+    angle = udg.estimate_angle(prepared.luma()).degrees
+    weights = udg.RAIN_WEIGHTS.scaled(contrast(prepared))  # those of `udg.solve`
+    config = replace(
+        SINGLE_IMAGE,
+        loss=replace(LossWeights.from_energy(weights), sign=SIGN),
+        steps=steps,
+        precision="bfloat16",
+        **RECIPES[recipe](steps),
+    )
+    net = udg.net.train(rainy, config=config, angles=angle, threads=1).net
+    return quantize(udg.net.derain(rainy, net, angle=angle).derained, rainy.dtype, rainy.dtype)
+
+
+def by_prior(rainy: np.ndarray, clean: np.ndarray, seconds: float) -> dict[str, Any]:
+    """Deep image prior: when the time is over, and its best on the way."""
+    course: list[dict[str, float]] = []
+    began = time.process_time()
+
+    def note(iteration: int, picture: np.ndarray) -> None:
+        course.append(scores(picture, clean) | {"iterations": float(iteration)})
+
+    last = deep_image_prior(rainy, iterations=10**6, seconds=seconds, callback=note)
+    spent = time.process_time() - began
+    best = max(course, key=lambda entry: entry["psnr"])
+    return {
+        "deep image prior": scores(last, clean)
+        | {"iterations": course[-1]["iterations"], "seconds": spent},
+        "deep image prior, at its best": best | {"seconds": spent},
+    }
+
+
+if __name__ == "__main__":
+    main()
