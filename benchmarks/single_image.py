@@ -7,7 +7,9 @@ Every fourth of the pairs in DATA_DIR/rain100l-dev by name, the first five. A ne
 
 - energy: on the solver's energy alone, with the weights that `udg.solve` takes for this picture;
 - distilled: on the rain that `udg.solve` finds in it;
-- both: first the one, then the other.
+- both: first the one, then the other;
+- packaged: no training, the weights "small" of the package;
+- adapted: those, then a quarter of the steps on what the solver finds in this picture.
 
 Deep image prior (`baselines/dip.py`) gets the CPU time that the first recipe took. Its mean
 output when that is over counts; so does, as what no stopping rule could surpass, the best output on
@@ -89,6 +91,13 @@ RECIPES = {
     "energy": lambda steps: {"distill": 0.0, "distill_steps": 0, "distill_blend": 0},
     "distilled": lambda steps: {"distill": 1.0, "distill_steps": steps, "distill_blend": 0},
     "both": lambda steps: {"distill": 1.0, "distill_steps": steps * 3 // 4, "distill_blend": 0},
+    "packaged": None,
+    "adapted": lambda steps: {
+        "distill": 1.0,
+        "distill_steps": steps // 4,
+        "steps": steps // 4,
+        "lr": 1e-3,
+    },
 }
 
 
@@ -97,15 +106,16 @@ def by_network(rainy: np.ndarray, recipe: str, steps: int) -> np.ndarray:
     prepared = prepare(rainy)
     angle = udg.estimate_angle(prepared.luma()).degrees
     weights = udg.RAIN_WEIGHTS.scaled(contrast(prepared))  # those of `udg.solve`
-    config = replace(
-        SINGLE_IMAGE,
-        loss=replace(LossWeights.from_energy(weights), sign=SIGN),
-        steps=steps,
-        precision="bfloat16",
-        **RECIPES[recipe](steps),
-    )
-    net = udg.net.train(rainy, config=config, angles=angle, threads=1).net
-    net = udg.net.train(rainy, config=config, angles=angle, threads=1).net
+    start = "small" if recipe in ("packaged", "adapted") else None
+    net: Any = start
+    if RECIPES[recipe] is not None:
+        changes = {
+            "loss": replace(LossWeights.from_energy(weights), sign=SIGN),
+            "steps": steps,
+            "precision": "bfloat16",
+        }
+        config = replace(SINGLE_IMAGE, **(changes | RECIPES[recipe](steps)))
+        net = udg.net.train(rainy, config=config, angles=angle, start=start, threads=1).net
     # The energy hardly sees a constant in R, which the network then gets wrong by a little.
     result = udg.net.derain(rainy, net, angle=angle, gauge="median")
     return quantize(result.derained, rainy.dtype, rainy.dtype)
