@@ -17,12 +17,13 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+import torch
 from common import pictures
 from skimage.transform import resize
 
 import udg
 from udg.files import read, write
-from udg.net import ENERGY_LOSS, Config, TrainConfig
+from udg.net import ENERGY_LOSS, Config, TrainConfig, UDGNet
 
 LONGER_SIDE = 640  # of the real photos
 CONFIG = TrainConfig(
@@ -58,10 +59,14 @@ def main() -> None:
     render(arguments.data / "clean" / "bsds353", folder)
     shrink(arguments.data / "realrain60" / "rainy", folder)
     imitated = round((1 - arguments.energy) * arguments.steps)
+    torch.manual_seed(0)
+    start = UDGNet(CONFIG.net)
+    start.rain.begin_with_zero()
     result = udg.net.train(
         folder,
         arguments.run / "net",
         replace(CONFIG, steps=arguments.steps, distill_steps=imitated),
+        start=start,
         resume=True,
         threads=arguments.threads,
         max_minutes=arguments.minutes,

@@ -312,3 +312,32 @@ def test_mixed_precision_leaves_the_layers_in_single():
     assert set(kinds.values()) == {torch.float32}
     assert loss.total.dtype == torch.float64
     assert loss.total.isfinite().all()
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+@pytest.mark.parametrize("training", [True, False])
+def test_a_stream_can_begin_with_zero_and_still_learn(channels, training):
+    generator = torch.Generator().manual_seed(1)
+    images = 0.4 + 0.25 * torch.rand(2, channels, 32, 32, generator=generator)
+    images = images + 0.2 * (torch.arange(32) % 5 == 0)
+    images = 0.4 + 0.25 * (images - images.mean()) / images.std()
+    images = images.clamp(0, 1)
+    stream = Stream(channels, 8, 2)
+    stream.begin_with_zero()
+    layer = stream.train(training)(images)
+    assert layer.abs().mean() < 0.02
+    (layer - 0.1 * images).abs().sum().backward()
+    moved = [name for name, p in stream.named_parameters() if p.grad is not None and p.grad.any()]
+    assert any(name.startswith("head") for name in moved)
+    assert any(name.startswith("body.0") for name in moved)
+    assert any(name.startswith("tail") for name in moved)
+
+
+def test_the_angle_does_not_depend_on_light_and_contrast():
+    generator = torch.Generator().manual_seed(2)
+    images = 0.2 + 0.3 * torch.rand(2, 1, 64, 64, generator=generator)
+    net = AngleNet(1, (4, 4), (8,)).eval()
+    with torch.no_grad():
+        angle, brighter, bolder = net(images), net(images + 0.4), net(1.9 * images)
+    torch.testing.assert_close(brighter, angle, atol=1e-2, rtol=0)
+    torch.testing.assert_close(bolder, angle, atol=1e-2, rtol=0)
