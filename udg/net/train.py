@@ -17,6 +17,7 @@ import pickle
 import signal
 import threading
 import time
+import warnings
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
@@ -542,7 +543,8 @@ def train(
                         board.add_scalar(name, value, state.step)
             if callback is not None and group.rank == 0:
                 latest = state.history[-1] if state.history else {}
-                interrupts.stop |= bool(callback(Progress(state.step, config.steps, latest)))
+                if callback(Progress(state.step, config.steps, latest)):
+                    interrupts.stop = True
             minutes = (time.monotonic() - began) / 60
             if max_minutes is not None and minutes >= max_minutes:
                 interrupts.stop = True
@@ -657,7 +659,7 @@ def _settled(
         config = PRESETS[config]
     config = _changed(config, changes)
     if start is not None:
-        if set(start.state_dict()) != set(UDGNet(start.config).state_dict()):
+        if not any(isinstance(part, nn.BatchNorm2d) for part in start.modules()):
             raise InvalidInput("the network is folded for inference; give the one that was trained")
         config = replace(config, net=start.config)
     if adversarial and not config.loss.mu:
@@ -864,14 +866,13 @@ class _State:
 
     @classmethod
     def begin(cls, config: TrainConfig, group: Processes, start: UDGNet | None) -> _State:
-        with torch.random.fork_rng():  # the caller's random numbers are not ours
-            torch.manual_seed(config.seed)
-            net = UDGNet(config.net)
-            critic = None
-            if config.loss.mu:
-                critic = PatchDiscriminator(
-                    config.net.channels, config.critic_width, config.critic_layers
-                )
+        torch.default_generator.manual_seed(config.seed)
+        net = UDGNet(config.net)
+        critic = None
+        if config.loss.mu:
+            critic = PatchDiscriminator(
+                config.net.channels, config.critic_width, config.critic_layers
+            )
         if start is not None:
             net.load_state_dict(start.state_dict())
         net.to(group.device).train()
@@ -920,9 +921,10 @@ class _State:
         return row
 
     def result(self, config: TrainConfig) -> UDGNet:
-        net = UDGNet(config.net)
-        net.load_state_dict((self.average if config.ema else self.net).state_dict())
-        return net.to(self.group.device).eval()
+        net = copy.deepcopy(self.average).requires_grad_(True)
+        if not config.ema:
+            net.load_state_dict(self.net.state_dict())
+        return net
 
     def save(self, folder: Path, config: TrainConfig) -> None:
         """Write the checkpoint, then what is made of it; each file whole or not at all."""
@@ -1000,9 +1002,11 @@ def _read_checkpoint(path: Path) -> dict[str, Any]:
     with plain_errors(path, "read"):
         data = path.read_bytes()
     try:
-        content = torch.load(io.BytesIO(data), map_location="cpu", weights_only=True)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # about pickles that are not torch's
+            content = torch.load(io.BytesIO(data), map_location="cpu", weights_only=True)
     except (RuntimeError, pickle.UnpicklingError, EOFError, ValueError) as error:
-        reason = str(error).splitlines()[0]
+        reason = [*str(error).splitlines(), type(error).__name__][0]
         raise FileError(f"cannot read {path}: it is damaged, {reason}") from error
     if not isinstance(content, dict) or content.get("format") != _FORMAT:
         raise FileError(f"cannot read {path}: it is no checkpoint of udg")
@@ -1043,10 +1047,10 @@ def _board(folder: Path | None, step: int) -> Any:
 def _show(folder: Path, state: _State, rainy: Sampler, config: TrainConfig, board: Any) -> None:
     """A few crops as they are decomposed now, and the learning curve."""
     crops = rainy.batch(0, min(4, config.batch)).to(state.group.device)
-    net = state.average if config.ema else copy.deepcopy(state.net).eval()
+    net = state.result(config)
     with torch.inference_mode():
         Y, X, R, *_ = net(crops.images, crops.angles, (config.crop,) * 2, config.streams)
-    rows = torch.cat([Y, Y - R, X, R], dim=-1).clamp(0, 1)
+    rows = torch.cat([Y, Y - R, X, R], dim=-1).nan_to_num().clamp(0, 1)
     panel = rows.permute(0, 2, 3, 1).flatten(0, 1).cpu().numpy().squeeze()
     write(folder / "samples.png", quantize(panel, np.float32, np.uint8), overwrite=True)
     if board is not None:
@@ -1108,7 +1112,8 @@ def _computing(threads: int | None) -> Iterator[None]:
         torch.set_num_threads(threads)
     torch.backends.cudnn.benchmark = True
     try:
-        yield
+        with torch.random.fork_rng(devices=[]):  # the caller's random numbers are not ours
+            yield
     finally:
         torch.set_num_threads(before[0])
         torch.backends.cudnn.benchmark = before[1]
