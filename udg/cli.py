@@ -535,8 +535,9 @@ def train(
     udg derain --method net, a checkpoint, log.csv and pictures. Ctrl-C stops with a checkpoint;
     the same command with --resume goes on. Several GPUs: torchrun --nproc-per-node N -m udg train …
     """
-    first = os.environ.get("RANK", "0") == "0"
-    with _plain_exits(debug), _usage_errors():
+    first = os.environ.get("RANK", "0") == "0"  # of several processes
+    hint = "udg: the same command with --resume goes on from there"
+    with _plain_exits(debug, hint), _usage_errors():
         from udg import batch, net
 
         if changes["streams"] is not None:
@@ -545,7 +546,7 @@ def train(
         begin: Any = config
         if config is not None and config not in net.PRESETS:
             begin = net.TrainConfig.from_json(_read_text(Path(config)))
-        pictures = [one.path for one in batch.expand(inputs, outside=run)]
+        pictures = [one.path for one in batch.expand(inputs, recursive=recursive, outside=run)]
         with _steps(quiet or not first) as advance:
             result = net.train(
                 pictures,
@@ -567,11 +568,8 @@ def train(
         loss = f", loss {result.history[-1]['loss']:.4g}" if result.history else ""
         click.echo(f"{run / 'weights.safetensors'}: {result.steps} steps{loss}")
         if not result.finished:
-            click.echo(
-                f"udg: stopped before step {result.config.steps}; "
-                "the same command with --resume goes on from there",
-                err=True,
-            )
+            click.echo(f"udg: stopped before step {result.config.steps}", err=True)
+            click.echo(hint, err=True)
 
 
 # Steps
@@ -670,8 +668,8 @@ def _progress(total: int, quiet: bool) -> Iterator[tuple[list[Outcome], Callable
 
 
 @contextmanager
-def _plain_exits(debug: bool) -> Iterator[None]:
-    """Print errors that were foreseen as a sentence, not as a traceback."""
+def _plain_exits(debug: bool, hint: str | None = None) -> Iterator[None]:
+    """Print errors that were foreseen as a sentence, not as a traceback; after Ctrl-C a hint."""
     try:
         yield
     except UdgError as error:
@@ -681,6 +679,8 @@ def _plain_exits(debug: bool) -> Iterator[None]:
         sys.exit(1)
     except KeyboardInterrupt as error:
         click.echo(f"udg: {error}" if str(error) else "udg: interrupted", err=True)
+        if hint is not None and str(error):
+            click.echo(hint, err=True)
         sys.exit(130)
 
 

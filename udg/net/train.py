@@ -401,7 +401,7 @@ def train(
     threads : int, optional
         Of the CPU. Default: as torch has it.
     max_minutes : float, optional
-        Stop, with a checkpoint, after so long.
+        Stop, with a checkpoint, so long after the call; at least one step is made.
     checkpoint_minutes : float
         Time between two checkpoints.
     compile : bool, optional
@@ -437,7 +437,7 @@ def train(
     >>> udg.net.derain(rainy, result.net, angle=10).derained.shape
     (96, 96)
     """
-    folder = None if out is None else Path(out)
+    folder, called = None if out is None else Path(out), time.monotonic()
     with processes(device) as group, _computing(threads), _Interrupts() as interrupts:
         # Settings
         if not isinstance(images, (str, os.PathLike)) and not hasattr(images, "ndim"):
@@ -545,8 +545,7 @@ def train(
                 latest = state.history[-1] if state.history else {}
                 if callback(Progress(state.step, config.steps, latest)):
                     interrupts.stop = True
-            minutes = (time.monotonic() - began) / 60
-            if max_minutes is not None and minutes >= max_minutes:
+            if max_minutes is not None and time.monotonic() - called >= 60 * max_minutes:
                 interrupts.stop = True
             if group.count == 1 or logged:  # several have to agree, which takes time
                 stopping = group.any(interrupts.stop)
