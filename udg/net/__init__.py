@@ -43,6 +43,7 @@ from udg.net.streams import ResidualBlock, Stream
 from udg.net.train import (
     AUTHORS_TRAINING,
     PAPER_TRAINING,
+    PRESETS,
     SINGLE_IMAGE,
     Progress,
     TrainConfig,
@@ -57,6 +58,7 @@ __all__ = [
     "ENERGY_LOSS",
     "PAPER_LOSS",
     "PAPER_TRAINING",
+    "PRESETS",
     "SINGLE_IMAGE",
     "TABLE_5",
     "AngleNet",

@@ -99,14 +99,14 @@ def processes(device: str | torch.device | None = None) -> Iterator[Processes]:
     count, local = (int(os.environ.get(name, default)) for name, default in _VARIABLES)
     if device is None:
         device = "cuda" if torch.cuda.is_available() else "cpu"
-    wanted = torch.device(device)
-    if wanted.type == "cuda" and count > 1:
-        wanted = torch.device("cuda", local)
     try:
+        wanted = torch.device(device)
+        if wanted.type == "cuda" and count > 1:
+            wanted = torch.device("cuda", local)
         where = torch.empty(0, device=wanted).device
     except (RuntimeError, AssertionError) as error:
         reason = str(error).splitlines()[0]
-        raise InvalidInput(f"device is {str(wanted)!r}: {reason}; give 'cpu' or 'cuda'") from error
+        raise InvalidInput(f"device is {str(device)!r}: {reason}; give 'cpu' or 'cuda'") from error
     if count == 1:
         yield Processes(0, 1, where)
         return

@@ -17,6 +17,7 @@ import pickle
 import signal
 import threading
 import time
+import warnings
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
@@ -48,7 +49,9 @@ from udg.net.losses import (
     AUTHORS_LOSS,
     ENERGY_LOSS,
     PAPER_LOSS,
+    TABLE_5,
     LossWeights,
+    named_loss,
     overall_loss,
 )
 from udg.net.network import PARTS, Config, Layers, UDGNet
@@ -358,6 +361,7 @@ def train(
     checkpoint_minutes: float = 10.0,
     compile: bool | None = None,
     callback: Callable[[Progress], object] | None = None,
+    **changes: Any,
 ) -> TrainResult:
     """Train a network on rainy pictures, without any clean version of them.
 
@@ -397,13 +401,16 @@ def train(
     threads : int, optional
         Of the CPU. Default: as torch has it.
     max_minutes : float, optional
-        Stop, with a checkpoint, after so long.
+        Stop, with a checkpoint, so long after the call; at least one step is made.
     checkpoint_minutes : float
         Time between two checkpoints.
     compile : bool, optional
         Use `torch.compile` on the streams. Default: on GPUs.
     callback : callable, optional
         Called with `Progress` after each step, in the first process; a true answer stops.
+    **changes
+        Fields of `TrainConfig` that shall be different, such as ``steps=2000``; also ``channels``,
+        ``width`` and ``depth`` of its net, and ``loss`` by name (`named_loss`).
 
     Returns
     -------
@@ -425,22 +432,22 @@ def train(
     Examples
     --------
     >>> import numpy as np, udg
-    >>> from dataclasses import replace
     >>> rainy = udg.synthesize(np.full((96, 96), 0.4, np.float32), angle=10, seed=1).rainy
-    >>> small = udg.net.Config(channels=1, width=4, depth=1)
-    >>> config = replace(udg.net.SINGLE_IMAGE, net=small, crop=48, steps=3)
-    >>> result = udg.net.train([rainy], config=config, angles=10)
+    >>> result = udg.net.train([rainy], angles=10, width=4, depth=1, crop=48, steps=3)
     >>> udg.net.derain(rainy, result.net, angle=10).derained.shape
     (96, 96)
     """
-    folder = None if out is None else Path(out)
+    folder, called = None if out is None else Path(out), time.monotonic()
     with processes(device) as group, _computing(threads), _Interrupts() as interrupts:
         # Settings
         if not isinstance(images, (str, os.PathLike)) and not hasattr(images, "ndim"):
             images = list(images)
         saved = _saved(folder, resume)
         origin = from_pretrained(start) if isinstance(start, (str, os.PathLike)) else start
-        config = _settled(config, saved, origin, single=len(find(images)) == 1, clean=clean)
+        single = len(find(images)) == 1
+        config = _settled(
+            config, changes, saved, origin, single=single, adversarial=clean is not None
+        )
         mixed = config.precision == "bfloat16" or (
             config.precision == "auto" and group.device.type == "cuda"
         )
@@ -536,9 +543,9 @@ def train(
                         board.add_scalar(name, value, state.step)
             if callback is not None and group.rank == 0:
                 latest = state.history[-1] if state.history else {}
-                interrupts.stop |= bool(callback(Progress(state.step, config.steps, latest)))
-            minutes = (time.monotonic() - began) / 60
-            if max_minutes is not None and minutes >= max_minutes:
+                if callback(Progress(state.step, config.steps, latest)):
+                    interrupts.stop = True
+            if max_minutes is not None and time.monotonic() - called >= 60 * max_minutes:
                 interrupts.stop = True
             if group.count == 1 or logged:  # several have to agree, which takes time
                 stopping = group.any(interrupts.stop)
@@ -635,11 +642,12 @@ def adapt(
 
 def _settled(
     config: TrainConfig | str | None,
+    changes: dict[str, Any],
     saved: TrainConfig | None,
     start: UDGNet | None,
     *,
     single: bool,
-    clean: Images | None,
+    adversarial: bool,
 ) -> TrainConfig:
     """The settings as they apply to this start and these pictures."""
     if config is None:
@@ -648,27 +656,34 @@ def _settled(
         if config not in PRESETS:
             raise InvalidInput(f"config is {config!r}; give one of {', '.join(PRESETS)}")
         config = PRESETS[config]
+    config = _changed(config, changes)
     if start is not None:
-        if set(start.state_dict()) != set(UDGNet(start.config).state_dict()):
+        if not any(isinstance(part, nn.BatchNorm2d) for part in start.modules()):
             raise InvalidInput("the network is folded for inference; give the one that was trained")
         config = replace(config, net=start.config)
+    if adversarial and not config.loss.mu:
+        raise InvalidInput("clean images are for the adversarial term; give loss.mu > 0")
+    if config.loss.mu and not adversarial:
+        _log.info("no clean images: training without the adversarial term")
+        config = replace(config, loss=replace(config.loss, mu=0.0))
+    if single and config.rotate_by == "given" and config.loss.angle:
+        _log.info("one picture of known angle: the angle network is not trained")
+        config = replace(config, loss=replace(config.loss, angle=0.0), angle_steps=0)
     loss = config.loss
     if loss.mu and "background" not in config.streams:
         raise InvalidInput("mu judges the background, which is not in streams; set mu to 0")
-    if clean is not None and not loss.mu:
-        raise InvalidInput("clean images are for the adversarial term; give loss.mu > 0")
-    if clean is None and loss.mu:
-        _log.info("no clean images: training without the adversarial term")
-        loss = replace(loss, mu=0.0)
-    if single and config.rotate_by == "given" and loss.angle:
-        _log.info("one picture of known angle: the angle network is not trained")
-        loss = replace(loss, angle=0.0)
-        config = replace(config, angle_steps=0)
-    config = replace(config, loss=loss)
     if loss.angle and config.batch < 2:
         raise InvalidInput("the angle network is trained on two crops at least; give batch >= 2")
     if config.rotate_by == "network" and not (loss.angle or start):
         raise InvalidInput("rotate_by='network' needs a trained angle network; give loss.angle > 0")
+    streams = _learning(config)
+    if not streams:
+        raise InvalidInput(
+            "the loss has no term for background or rain"
+            + ("" if adversarial else "; is a folder of clean images missing?")
+        )
+    output = config.output if config.output in streams else streams[0]
+    config = replace(config, streams=streams, output=output)
     if saved is not None and saved != config:
         if saved.net != config.net or bool(saved.loss.mu) != bool(config.loss.mu):
             raise InvalidInput(
@@ -680,6 +695,38 @@ def _settled(
             if here != there:
                 _log.warning("%s was %s until now and is %s from here", entry.name, there, here)
     return config
+
+
+def _changed(config: TrainConfig, changes: dict[str, Any]) -> TrainConfig:
+    """Other values for some fields, those of the net among them; a loss also by its name."""
+    changes = dict(changes)
+    unknown = set(changes) - {entry.name for entry in fields(config)} - set(_SIZES)
+    if unknown:
+        raise InvalidInput(f"{', '.join(sorted(unknown))}: there is no such setting of TrainConfig")
+    if isinstance(changes.get("loss"), str):
+        _, loss, output = named_loss(changes["loss"])
+        changes |= {"loss": loss, "output": changes.get("output", output)}
+        if loss in (case.weights for case in TABLE_5.values()):
+            changes.setdefault("streams", TrainConfig.streams)
+    sizes = {name: changes.pop(name) for name in _SIZES if name in changes}
+    if sizes:
+        changes["net"] = replace(changes.get("net", config.net), **sizes)
+    return replace(config, **changes)
+
+
+_SIZES = ("channels", "width", "depth")
+
+
+def _learning(config: TrainConfig) -> tuple[Literal["background", "rain"], ...]:
+    """Those of the streams that a term of the loss, or the distillation, says something to."""
+    loss, both = config.loss, config.loss.data or config.distill
+    told = {
+        "background": both or loss.tau or loss.tau_squared or loss.identity or loss.mu,
+        "rain": both or loss.lam_x or loss.lam_y or loss.lam_r or loss.sign,
+    }
+    if len(config.streams) == 1:  # the other layer is what is left, so that all terms count
+        told = dict.fromkeys(told, any(told.values()))
+    return tuple(name for name in ("background", "rain") if name in config.streams and told[name])
 
 
 def _parts(config: TrainConfig, step: int) -> tuple[str, ...]:
@@ -818,14 +865,13 @@ class _State:
 
     @classmethod
     def begin(cls, config: TrainConfig, group: Processes, start: UDGNet | None) -> _State:
-        with torch.random.fork_rng():  # the caller's random numbers are not ours
-            torch.manual_seed(config.seed)
-            net = UDGNet(config.net)
-            critic = None
-            if config.loss.mu:
-                critic = PatchDiscriminator(
-                    config.net.channels, config.critic_width, config.critic_layers
-                )
+        torch.default_generator.manual_seed(config.seed)
+        net = UDGNet(config.net)
+        critic = None
+        if config.loss.mu:
+            critic = PatchDiscriminator(
+                config.net.channels, config.critic_width, config.critic_layers
+            )
         if start is not None:
             net.load_state_dict(start.state_dict())
         net.to(group.device).train()
@@ -874,9 +920,10 @@ class _State:
         return row
 
     def result(self, config: TrainConfig) -> UDGNet:
-        net = UDGNet(config.net)
-        net.load_state_dict((self.average if config.ema else self.net).state_dict())
-        return net.to(self.group.device).eval()
+        net = copy.deepcopy(self.average).requires_grad_(True)
+        if not config.ema:
+            net.load_state_dict(self.net.state_dict())
+        return net
 
     def save(self, folder: Path, config: TrainConfig) -> None:
         """Write the checkpoint, then what is made of it; each file whole or not at all."""
@@ -954,9 +1001,11 @@ def _read_checkpoint(path: Path) -> dict[str, Any]:
     with plain_errors(path, "read"):
         data = path.read_bytes()
     try:
-        content = torch.load(io.BytesIO(data), map_location="cpu", weights_only=True)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # about pickles that are not torch's
+            content = torch.load(io.BytesIO(data), map_location="cpu", weights_only=True)
     except (RuntimeError, pickle.UnpicklingError, EOFError, ValueError) as error:
-        reason = str(error).splitlines()[0]
+        reason = [*str(error).splitlines(), type(error).__name__][0]
         raise FileError(f"cannot read {path}: it is damaged, {reason}") from error
     if not isinstance(content, dict) or content.get("format") != _FORMAT:
         raise FileError(f"cannot read {path}: it is no checkpoint of udg")
@@ -997,10 +1046,10 @@ def _board(folder: Path | None, step: int) -> Any:
 def _show(folder: Path, state: _State, rainy: Sampler, config: TrainConfig, board: Any) -> None:
     """A few crops as they are decomposed now, and the learning curve."""
     crops = rainy.batch(0, min(4, config.batch)).to(state.group.device)
-    net = state.average if config.ema else copy.deepcopy(state.net).eval()
+    net = state.result(config)
     with torch.inference_mode():
         Y, X, R, *_ = net(crops.images, crops.angles, (config.crop,) * 2, config.streams)
-    rows = torch.cat([Y, Y - R, X, R], dim=-1).clamp(0, 1)
+    rows = torch.cat([Y, Y - R, X, R], dim=-1).nan_to_num().clamp(0, 1)
     panel = rows.permute(0, 2, 3, 1).flatten(0, 1).cpu().numpy().squeeze()
     write(folder / "samples.png", quantize(panel, np.float32, np.uint8), overwrite=True)
     if board is not None:
@@ -1062,7 +1111,8 @@ def _computing(threads: int | None) -> Iterator[None]:
         torch.set_num_threads(threads)
     torch.backends.cudnn.benchmark = True
     try:
-        yield
+        with torch.random.fork_rng(devices=[]):  # the caller's random numbers are not ours
+            yield
     finally:
         torch.set_num_threads(before[0])
         torch.backends.cudnn.benchmark = before[1]
