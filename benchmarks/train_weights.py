@@ -17,13 +17,12 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
-import torch
 from common import pictures
 from skimage.transform import resize
 
 import udg
 from udg.files import read, write
-from udg.net import ENERGY_LOSS, Config, TrainConfig, UDGNet
+from udg.net import ENERGY_LOSS, Config, TrainConfig
 
 LONGER_SIDE = 640  # of the real photos
 CONFIG = TrainConfig(
@@ -31,10 +30,10 @@ CONFIG = TrainConfig(
     loss=replace(ENERGY_LOSS, angle=0.0),
     streams=("rain",),
     batch=4,
-    lr=3e-3,
+    lr=1e-3,
     schedule="cosine",
-    lr_warmup=20,
-    clip=0.0,
+    lr_warmup=50,
+    norm="fixed",
     distill=1.0,
     ema=0.995,
     precision="bfloat16",
@@ -59,14 +58,10 @@ def main() -> None:
     render(arguments.data / "clean" / "bsds353", folder)
     shrink(arguments.data / "realrain60" / "rainy", folder)
     imitated = round((1 - arguments.energy) * arguments.steps)
-    torch.manual_seed(0)
-    start = UDGNet(CONFIG.net)
-    start.rain.begin_with_zero()
     result = udg.net.train(
         folder,
         arguments.run / "net",
         replace(CONFIG, steps=arguments.steps, distill_steps=imitated),
-        start=start,
         resume=True,
         threads=arguments.threads,
         max_minutes=arguments.minutes,

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 import torch
 from torch import Tensor, nn
 
@@ -60,18 +62,16 @@ class Stream(nn.Module):
         )
         self.tail = _conv(width, channels)
 
-    def begin_with_zero(self, mean: float = 0.4, deviation: float = 0.25) -> None:
-        """Set weights with which the layer of any image is about zero, as rain mostly is.
+    def begin(self, layer: Literal["zero", "image"]) -> None:
+        """Set weights with which the layer is zero, as rain mostly is, or the image itself.
 
-        Random weights first have to learn to reproduce the image, which they see through batch
-        normalisation; that takes them hundreds of steps. Here the first channels carry the image
-        past the residual blocks, which begin as identities. Training then departs from R = 0.
+        Random weights first have to learn to reproduce the image; that takes hundreds of steps.
+        Here the first channels carry it past the residual blocks, which begin as identities. That
+        holds in eval mode: statistics of a batch would take the image's brightness away.
 
         Parameters
         ----------
-        mean, deviation : float
-            Of the light in the images; batch normalisation takes them away, and its weights put
-            them back.
+        layer : {"zero", "image"}
         """
         last = self.body[-1]
         assert isinstance(last, nn.Sequential)
@@ -79,14 +79,11 @@ class Stream(nn.Module):
             for block in self.body[:-1]:
                 block.body[-1].weight.zero_()  # type: ignore[union-attr, index, operator]
             for conv in (self.head, last[0], last[3], self.tail):
-                for channel in range(min(conv.weight.shape[0], self.tail.out_channels)):
-                    conv.weight[channel] = 0
-                    conv.weight[channel, channel, 1, 1] = 1
-                    conv.bias[channel] = 0
-            last[1].weight[: self.tail.out_channels] = deviation
-            last[1].bias[: self.tail.out_channels] = mean
-            last[1].running_mean[: self.tail.out_channels] = mean
-            last[1].running_var[: self.tail.out_channels] = deviation**2
+                for channel in range(self.tail.out_channels):
+                    conv.weight[channel] = 0  # type: ignore[index, operator]
+                    conv.bias[channel] = 0  # type: ignore[index, operator]
+                    if layer == "zero" or conv is not self.tail:
+                        conv.weight[channel, channel, 1, 1] = 1  # type: ignore[index, operator]
 
     @property
     def reach(self) -> int:

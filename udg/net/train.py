@@ -125,6 +125,11 @@ class TrainConfig:
         Of Adam.
     eps : float
         Of Adam.
+    norm : {"batch", "fixed"}
+        ``"fixed"``: in the streams batch normalisation keeps the statistics it begins with, so that
+        it is a scale and a shift a channel; without other weights to start from, the streams begin
+        as X = Y and R = 0. A stream has to give the image's brightness back, which the statistics
+        of a small batch of different pictures take away. ``"batch"`` is the paper's.
     clip : float
         Norm to which the gradient is cut; 0 leaves it.
     angle_steps : int
@@ -178,6 +183,7 @@ class TrainConfig:
     lr_warmup: int = 0
     amsgrad: bool = False
     eps: float = 1e-8
+    norm: Literal["batch", "fixed"] = "batch"
     clip: float = 0.0
     angle_steps: int = 0
     angle_turn: float = 0.0
@@ -255,6 +261,7 @@ _CHOICES: dict[str, tuple[Any, ...]] = {
     "streams": (("background", "rain"), ("rain",), ("background",), ("rain", "background")),
     "rotate_by": ("given", "network"),
     "schedule": ("steps", "cosine", "constant"),
+    "norm": ("batch", "fixed"),
     "distill_norm": ("l1", "l2"),
     "precision": ("auto", "float32", "bfloat16"),
 }
@@ -874,8 +881,12 @@ class _State:
             )
         if start is not None:
             net.load_state_dict(start.state_dict())
+        elif config.norm == "fixed":
+            net.background.begin("image")
+            net.rain.begin("zero")
         net.to(group.device).train()
         for stream in (net.background, net.rain):
+            stream.train(config.norm == "batch")
             stream.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         average = copy.deepcopy(net).requires_grad_(False).eval()
         group.synced(net)
