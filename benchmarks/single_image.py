@@ -112,12 +112,13 @@ def by_network(rainy: np.ndarray, recipe: str, steps: int) -> np.ndarray:
         changes = {
             "loss": replace(LossWeights.from_energy(weights), sign=SIGN),
             "steps": steps,
+            "norm": "fixed",
+            "lr": 3e-3,
             "precision": "bfloat16",
         }
         config = replace(SINGLE_IMAGE, **(changes | RECIPES[recipe](steps)))
         net = udg.net.train(rainy, config=config, angles=angle, start=start, threads=1).net
-    # The energy hardly sees a constant in R, which the network then gets wrong by a little.
-    result = udg.net.derain(rainy, net, angle=angle, gauge="median")
+    result = udg.net.derain(rainy, net, angle=angle)
     return quantize(result.derained, rainy.dtype, rainy.dtype)
 
 
