@@ -511,10 +511,12 @@ _number = click.FloatRange(min=0)
 @click.option(
     "--resume", is_flag=True, help="Go on with the run in RUN; begin it if there is none."
 )
+@_recursive
 @_messages
 def train(
     inputs: tuple[Path, ...],
     run: Path,
+    recursive: bool,
     config: str | None,
     angles: float | Path | None,
     clean: Path | None,
