@@ -36,11 +36,21 @@ PUBLIC = {
         "psnr_y",
         "render_streaks",
         "solve",
+        "solve_tiles",
         "ssim_y",
         "synthesize",
     },
     "methods": {"Alternating", "Joint", "PrimalDual"},
-    "records": {"Angle", "Checkpoint", "Problem", "Result", "Solved", "Synthetic", "Weights"},
+    "records": {
+        "Angle",
+        "Checkpoint",
+        "Problem",
+        "Result",
+        "Solved",
+        "Synthetic",
+        "TiledResult",
+        "Weights",
+    },
     "errors": {"FileError", "InvalidImage", "InvalidInput", "MissingExtra", "UdgError"},
 }
 

@@ -12,6 +12,7 @@ from udg.objective import PAPER_WEIGHTS, RAIN_WEIGHTS, STRIPE_WEIGHTS, Problem, 
 from udg.primal_dual import PrimalDual
 from udg.rain import Synthetic, render_streaks, synthesize
 from udg.solver import PAPER, Result, Solved, solve
+from udg.tiles import TiledResult, solve_tiles
 
 if TYPE_CHECKING:
     from udg import net as net
@@ -44,6 +45,7 @@ __all__ = [
     "Result",
     "Solved",
     "Synthetic",
+    "TiledResult",
     "UdgError",
     "Weights",
     "__version__",
@@ -55,6 +57,7 @@ __all__ = [
     "psnr_y",
     "render_streaks",
     "solve",
+    "solve_tiles",
     "ssim_y",
     "synthesize",
 ]

@@ -17,7 +17,15 @@ from array_api_compat import array_namespace, is_array_api_obj, is_cupy_array, i
 
 from udg.errors import InvalidImage
 
-__all__ = ["DataRange", "PreparedImage", "prepare"]
+__all__ = [
+    "BlockMeans",
+    "DataRange",
+    "Overview",
+    "PreparedImage",
+    "check_shape",
+    "prepare",
+    "shrunk",
+]
 
 Array = Any  # NumPy, CuPy or torch; the namespace is taken from the value
 DataRange = float | tuple[float, float]
@@ -72,14 +80,13 @@ class PreparedImage:
         unit = self.unit()
         if is_cupy_array(unit):
             unit = unit.get()
-        scale = _THUMBNAIL / max(unit.shape[:2])
-        if scale >= 1:
-            return np.asarray(unit)
-        from skimage.transform import resize
+        scale = self.thumbnail_scale(unit.shape)
+        return shrunk(BlockMeans.of(unit, scale), unit.shape, scale)
 
-        shape = (max(2, round(unit.shape[0] * scale)), max(2, round(unit.shape[1] * scale)))
-        shrunk = resize(unit, shape, order=1, anti_aliasing=True)  # type: ignore[no-untyped-call]
-        return np.asarray(shrunk)
+    @staticmethod
+    def thumbnail_scale(shape: tuple[int, ...]) -> float:
+        """Size of the thumbnail relative to a picture's, at most 1."""
+        return min(1.0, _THUMBNAIL / max(shape[:2]))
 
     def darkest(self) -> Array:
         """Darkest colour channel, pixel by pixel, as float32 in [0, 1], shape ``(H, W)``.
@@ -116,6 +123,83 @@ class PreparedImage:
         return result
 
 
+@dataclass(frozen=True)
+class Overview:
+    """What is decided once for a whole picture is decided from this, however large it is.
+
+    Attributes
+    ----------
+    small : array, shape (h, w)
+        `PreparedImage.luma`, shrunk as `udg.angle` does.
+    thumbnail : array, shape (h, w, colours)
+        `PreparedImage.thumbnail`.
+    """
+
+    small: np.ndarray[Any, Any]
+    thumbnail: np.ndarray[Any, Any]
+
+    def luma(self) -> np.ndarray[Any, Any]:
+        """`small`: luma, as far as directions are concerned."""
+        return self.small
+
+
+class BlockMeans:
+    """Means over square blocks of a picture that comes in strips, from top to bottom.
+
+    Whole blocks first makes shrinking cheap for pictures of any size, and possible for those that
+    do not fit into memory. What the last blocks would lack at the right and at the bottom is left
+    out.
+
+    Parameters
+    ----------
+    shape : (int, int) or (int, int, int)
+        Of the whole picture.
+    step : int
+        Side of a block in pixels.
+    """
+
+    def __init__(self, shape: tuple[int, ...], step: int) -> None:
+        self.step = step
+        self._sums = np.zeros((shape[0] // step, shape[1] // step, *shape[2:]), np.float32)
+
+    @classmethod
+    def of(cls, picture: Array, scale: float) -> np.ndarray[Any, Any]:
+        """The means of a picture at hand, with blocks as large as they may be for a scale."""
+        means = cls(picture.shape, int(1 / scale))
+        means.add(0, picture)
+        return means.result()
+
+    def add(self, top: int, strip: Array) -> None:
+        """Take the rows of the picture from ``top`` on, each of them once."""
+        step, (rows, columns) = self.step, self._sums.shape[:2]
+        strip = np.asarray(strip)[: rows * step - top, : columns * step]
+        if step == 1:
+            self._sums[top : top + len(strip)] = strip
+        elif len(strip):
+            wide = strip.reshape(len(strip), columns, step, *strip.shape[2:]).sum(axis=2)
+            block = np.arange(top, top + len(strip)) // step
+            starts = np.flatnonzero(np.diff(block, prepend=-1))
+            self._sums[block[starts]] += np.add.reduceat(wide, starts, axis=0)
+
+    def result(self) -> np.ndarray[Any, Any]:
+        """The means, float32, one a block."""
+        return self._sums / np.float32(self.step**2)
+
+
+def shrunk(
+    means: np.ndarray[Any, Any], shape: tuple[int, ...], scale: float, least: int = 2
+) -> np.ndarray[Any, Any]:
+    """A picture of that shape at a scale of at most 1, from its block means."""
+    if scale >= 1:
+        return means
+    from skimage.transform import resize
+
+    step = int(1 / scale)
+    size = tuple(max(least, round(side // step * step * scale)) for side in shape[:2])
+    small = resize(means, size, order=1, anti_aliasing=True)  # type: ignore[no-untyped-call]
+    return np.asarray(small, dtype=np.float32)
+
+
 def prepare(image: Array, data_range: DataRange | None = None) -> PreparedImage:
     """Accept an image or say clearly why it cannot be used.
 
@@ -139,7 +223,7 @@ def prepare(image: Array, data_range: DataRange | None = None) -> PreparedImage:
     if not is_array_api_obj(image):
         image = np.asarray(image)
     _check_type(image)
-    _check_shape(image)
+    check_shape(image)
     low, high = _range(image, data_range)
     _check_values(image, low, high, given=data_range is not None)
     return PreparedImage(image, low, high)
@@ -155,7 +239,8 @@ def _check_type(image: Array) -> None:
         raise InvalidImage(f"the image holds {image.dtype}; give uint8, uint16 or float pixels")
 
 
-def _check_shape(image: Array) -> None:
+def check_shape(image: Array) -> None:
+    """Raise InvalidImage unless it is one picture; anything with ``shape`` and ``ndim`` will do."""
     if image.ndim not in (2, 3):
         raise InvalidImage(
             f"the image has {image.ndim} dimensions, shape {tuple(image.shape)}; "

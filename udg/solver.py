@@ -13,7 +13,7 @@ from array_api_compat import array_namespace
 from udg.admm import Alternating, Joint
 from udg.certificate import Duals
 from udg.errors import InvalidInput
-from udg.image import DataRange, PreparedImage, prepare
+from udg.image import DataRange, Overview, PreparedImage, prepare
 from udg.iteration import Checkpoint, Minimum, Reason, check_stopping, minimize
 from udg.method import Estimate, Method
 from udg.objective import (
@@ -189,6 +189,7 @@ class _Settings:
     """What `solve` was asked for, checked and completed by defaults."""
 
     weights: Weights
+    follow_contrast: bool
     model: Model
     boundary: Boundary
     gauge: Gauge
@@ -320,6 +321,53 @@ def solve(
     >>> bool(np.abs(result.derained - clean).mean() < 0.3 * np.abs(rainy - clean).mean())
     True
     """
+    settings, angles = _understood(
+        {"tau": tau, "lam_x": lam_x, "lam_y": lam_y, "lam_r": lam_r},
+        angle,
+        n_layers,
+        strength=strength,
+        model=model,
+        angle_limit=angle_limit,
+        rain_level=rain_level,
+        passes=passes,
+        method=method,
+        boundary=boundary,
+        gauge=gauge,
+        tol=tol,
+        max_iter=max_iter,
+        history=history,
+        callback=callback,
+    )
+    if warm_start is not None and (n_layers != 1 or len(angles) > 1):
+        raise InvalidInput("warm_start is for one direction; leave it out with several")
+    prepared = prepare(image, data_range)
+    settings = _for_picture(settings, prepared)
+    if angles == ["auto"] and n_layers != 1:
+        return _together(_found_layers(prepared, settings, n_layers))
+    if len(angles) == 1:
+        return _layer(prepared, settings, _direction(prepared, settings, angles[0]), warm_start)
+    return _together(_given_layers(prepared, settings, angles))
+
+
+def _understood(
+    weights: Mapping[str, float | None],
+    angle: float | Literal["auto"] | Sequence[float] = "auto",
+    n_layers: int | Literal["auto"] = 1,
+    *,
+    strength: float = 0.5,
+    model: Model | None = None,
+    angle_limit: float | None = None,
+    rain_level: float | Literal["auto"] = "auto",
+    passes: int | None = None,
+    method: str | Method | None = None,
+    boundary: Boundary | None = None,
+    gauge: Gauge | None = None,
+    tol: float = 1e-2,
+    max_iter: int | None = None,
+    history: bool = False,
+    callback: Callable[[Checkpoint], bool | None] | None = None,
+) -> tuple[_Settings, list[float | Literal["auto"]]]:
+    """Check and complete what `solve` was asked for; return the angles as a list."""
     paper = method == "alternating" or isinstance(method, Alternating)
     if paper and model in (None, "signed"):
         model, defaults = "signed", PAPER
@@ -331,11 +379,11 @@ def solve(
     def chosen(name: str, value: Any) -> Any:
         return defaults[name] if value is None else value
 
-    given = {"tau": tau, "lam_x": lam_x, "lam_y": lam_y, "lam_r": lam_r}
-    weights = Weights(*(chosen(name, value) for name, value in given.items()))
+    chosen_weights = Weights(*(chosen(name, value) for name, value in weights.items()))
     chosen_method = _method(chosen("method", method))
     settings = _Settings(
-        weights=weights.with_strength(strength),
+        weights=chosen_weights.with_strength(strength),
+        follow_contrast=model == "rain" and all(value is None for value in weights.values()),
         model=model,
         boundary=_one_of("boundary", chosen("boundary", boundary), get_args(Boundary)),
         gauge=_one_of("gauge", chosen("gauge", gauge), get_args(Gauge)),
@@ -354,11 +402,6 @@ def solve(
         raise InvalidInput("streaks='stripes' is for model='signed': rain only adds light")
     if model == "signed" and settings.passes > 1:
         raise InvalidInput("passes above 1 are for model='rain': they doubt what is not even rain")
-    prepared = prepare(image, data_range)
-    if model == "rain" and all(value is None for value in given.values()):
-        from udg.presence import contrast
-
-        settings = replace(settings, weights=settings.weights.scaled(contrast(prepared)))
     several = isinstance(angle, Sequence) and not isinstance(angle, str)
     angles: list[Any] = list(angle) if several else [angle]  # type: ignore[arg-type]
     if not angles:
@@ -367,13 +410,16 @@ def solve(
         _count("n_layers", n_layers, 1)
     if n_layers != 1 and angles != ["auto"]:
         raise InvalidInput("n_layers is for angle='auto'; given angles are as many layers already")
-    if warm_start is not None and (n_layers != 1 or len(angles) > 1):
-        raise InvalidInput("warm_start is for one direction; leave it out with several")
-    if angles == ["auto"] and n_layers != 1:
-        return _together(_found_layers(prepared, settings, n_layers))
-    if len(angles) == 1:
-        return _layer(prepared, settings, _direction(prepared, settings, angles[0]), warm_start)
-    return _together(_given_layers(prepared, settings, angles))
+    return settings, angles
+
+
+def _for_picture(settings: _Settings, image: PreparedImage | Overview) -> _Settings:
+    """Weights for a picture's contrast, unless they were given."""
+    if not settings.follow_contrast:
+        return settings
+    from udg.presence import contrast
+
+    return replace(settings, weights=settings.weights.scaled(contrast(image)))
 
 
 def _layer(
@@ -383,16 +429,8 @@ def _layer(
     warm_start: Result | None = None,
 ) -> Result:
     """Decompose for one direction."""
-    light = image.darkest() if settings.model == "rain" else image.luma()
-    degrees = direction.degrees
-    fine = settings.kind.fine if degrees % 90 else 1  # quarter turns interpolate nothing
-    problem = Problem(
-        rotate(light, degrees, fine),
-        # Differences across shrink with the samples' distance; the weight keeps its meaning.
-        replace(settings.weights, lam_y=fine * settings.weights.lam_y),
-        settings.model,
-        settings.boundary,
-    )
+    light, degrees = _light(image, settings), direction.degrees
+    problem, fine = _problem(light, settings, degrees)
     start = None if warm_start is None else _earlier(warm_start, problem)
     problem, minimum = _passes(problem, settings, direction.level, min(light.shape), start)
     X, R, duals = minimum.estimate
@@ -419,6 +457,24 @@ def _layer(
     )
 
 
+def _light(image: PreparedImage, settings: _Settings) -> Array:
+    """The plane that is decomposed."""
+    return image.darkest() if settings.model == "rain" else image.luma()
+
+
+def _problem(light: Array, settings: _Settings, degrees: float) -> tuple[Problem, int]:
+    """The frame to solve, and how many samples a pixel it has across the streaks."""
+    fine = settings.kind.fine if degrees % 90 else 1  # quarter turns interpolate nothing
+    problem = Problem(
+        rotate(light, degrees, fine),
+        # Differences across shrink with the samples' distance; the weight keeps its meaning.
+        replace(settings.weights, lam_y=fine * settings.weights.lam_y),
+        settings.model,
+        settings.boundary,
+    )
+    return problem, fine
+
+
 def _passes(
     problem: Problem,
     settings: _Settings,
@@ -442,8 +498,7 @@ def _passes(
         minimum = minimize(
             problem,
             settings.method,
-            # What only raises doubts need not be exact.
-            tol=settings.tol if left == 0 else max(settings.tol, _DRAFT_TOL),
+            tol=_tol(settings, last=left == 0),
             max_iter=settings.max_iter - iterations,
             warm_start=start,
             history=settings.history,
@@ -459,8 +514,13 @@ def _passes(
     return problem, minimum._replace(iterations=iterations, seconds=seconds)
 
 
+def _tol(settings: _Settings, *, last: bool) -> float:
+    """The gap to stop at: what only raises doubts need not be exact."""
+    return settings.tol if last else max(settings.tol, _DRAFT_TOL)
+
+
 def _direction(
-    image: PreparedImage, settings: _Settings, angle: float | Literal["auto"]
+    image: PreparedImage | Overview, settings: _Settings, angle: float | Literal["auto"]
 ) -> _Direction:
     """The angle, estimated if asked for, and the rain level."""
     level = settings.rain_level
@@ -503,12 +563,17 @@ def _found_layers(
     results: list[Result] = []
     while len(results) < (_MOST_LAYERS if count == "auto" else count):
         direction = _direction(image, settings, "auto")
-        known = any(abs(direction.degrees - r.angle) < _NEW_DIRECTION for r in results)
-        if count == "auto" and results and (known or direction.level < _SURE):
+        if count == "auto" and not _is_new(direction, [result.angle for result in results]):
             break
         results.append(_layer(image, settings, direction))
         image = replace(image, pixels=results[-1].derained)
     return results
+
+
+def _is_new(direction: _Direction, earlier: Sequence[float]) -> bool:
+    """Whether rain was found that is surely not what is left of the layers before."""
+    known = any(abs(direction.degrees - angle) < _NEW_DIRECTION for angle in earlier)
+    return not earlier or not (known or direction.level < _SURE)
 
 
 def _together(layers: list[Result]) -> Result:
