@@ -430,7 +430,8 @@ def _layer(
 ) -> Result:
     """Decompose for one direction."""
     light, degrees = _light(image, settings), direction.degrees
-    problem, fine = _problem(light, settings, degrees)
+    fine = _fine(settings, degrees)
+    problem = _problem(rotate(light, degrees, fine), settings, fine)
     start = None if warm_start is None else _earlier(warm_start, problem)
     problem, minimum = _passes(problem, settings, direction.level, min(light.shape), start)
     X, R, duals = minimum.estimate
@@ -462,17 +463,16 @@ def _light(image: PreparedImage, settings: _Settings) -> Array:
     return image.darkest() if settings.model == "rain" else image.luma()
 
 
-def _problem(light: Array, settings: _Settings, degrees: float) -> tuple[Problem, int]:
-    """The frame to solve, and how many samples a pixel it has across the streaks."""
-    fine = settings.kind.fine if degrees % 90 else 1  # quarter turns interpolate nothing
-    problem = Problem(
-        rotate(light, degrees, fine),
-        # Differences across shrink with the samples' distance; the weight keeps its meaning.
-        replace(settings.weights, lam_y=fine * settings.weights.lam_y),
-        settings.model,
-        settings.boundary,
-    )
-    return problem, fine
+def _fine(settings: _Settings, degrees: float) -> int:
+    """How many samples a pixel the frame has across the streaks."""
+    return settings.kind.fine if degrees % 90 else 1  # quarter turns interpolate nothing
+
+
+def _problem(Y: Array, settings: _Settings, fine: int) -> Problem:
+    """What is to be minimised in a frame."""
+    # Differences across shrink with the samples' distance; the weight keeps its meaning.
+    weights = replace(settings.weights, lam_y=fine * settings.weights.lam_y)
+    return Problem(Y, weights, settings.model, settings.boundary)
 
 
 def _passes(

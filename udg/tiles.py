@@ -30,11 +30,12 @@ from udg.image import BlockMeans, DataRange, Overview, PreparedImage, check_shap
 from udg.iteration import Reason, minimize
 from udg.method import Estimate
 from udg.objective import Model, Weights
-from udg.rotation import rotate, unrotate
+from udg.rotation import common_grid, rotate, unrotate
 from udg.solver import (
     _MOST_LAYERS,
     _centre,
     _direction,
+    _fine,
     _for_picture,
     _is_new,
     _light,
@@ -304,14 +305,20 @@ class Piece(NamedTuple):
 
 
 def solve_tile(
-    pixels: Array, whole: Whole, before: Piece | None = None, doubt: Array | None = None
+    pixels: Array,
+    window: tuple[slice, slice],
+    whole: Whole,
+    before: Piece | None = None,
+    doubt: Array | None = None,
 ) -> Piece:
     """One pass over one tile.
 
     Parameters
     ----------
     pixels : array, shape (H, W) or (H, W, C)
-        The tile's window of the picture.
+        The tile's part of the picture.
+    window : (slice, slice)
+        Where it lies: `Tile.window`.
     whole : Whole
         What was decided for all tiles.
     before : Piece, optional
@@ -329,7 +336,10 @@ def solve_tile(
     image = prepare(pixels, whole.data_range)
     light, xp = _light(image, settings), array_namespace(pixels)
     angle = _angle(image, whole) if before is None else before.angle
-    problem, fine = _problem(light, settings, angle)
+    fine = _fine(settings, angle)
+    # On a common grid interpolation does the same to neighbours, and to the whole picture.
+    shift = common_grid(window, whole.shape, angle, fine)
+    problem = _problem(rotate(light, angle, fine, shift), settings, fine)
     careful = caution(whole.rain_level) if settings.model == "rain" else 1.0
     if before is None:
         number, spent, seconds, start = 1, 0, 0.0, None
@@ -339,8 +349,8 @@ def solve_tile(
         number, spent, seconds = before.number + 1, before.iterations, before.seconds
         R = problem.feasible(xp.astype(xp.asarray(before.R), xp.float32))
         if before.reason != "gap":  # no iterations are left
-            return before._replace(rain=unrotate(R, angle, light.shape, fine))
-        uneven = rotate(xp.asarray(doubt), angle, fine)
+            return before._replace(rain=unrotate(R, angle, light.shape, fine, shift))
+        uneven = rotate(xp.asarray(doubt), angle, fine, shift)
         places = careful * uneven * reweighting(R, uneven, settings.weights.lam_r)
         problem = replace(problem, doubt=xp.astype(places, xp.float32))
         zero = xp.zeros_like(R)
@@ -353,7 +363,7 @@ def solve_tile(
         warm_start=start,
     )
     R = minimum.estimate.R
-    rain = unrotate(R, angle, light.shape, fine)
+    rain = unrotate(R, angle, light.shape, fine, shift)
     if settings.model == "signed":
         rain = rain - _centre(rain, settings.gauge)
     return Piece(
@@ -678,7 +688,7 @@ def _pass(
     for tile in tiles:
         before = None if drafts is None else drafts[tile.number]
         doubt = None if crowding is None else crowding.doubt(*tile.window)
-        yield tile, solve_tile(source[tile.window], whole, before, doubt)
+        yield tile, solve_tile(source[tile.window], tile.window, whole, before, doubt)
         ticks()
 
 
