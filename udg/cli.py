@@ -15,7 +15,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 import click
 
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from udg.batch import Outcome, Task, Work
+    from udg.batch import Outcome, Task
     from udg.evaluation import Evaluation
 
 __all__ = ["main"]
@@ -76,6 +76,17 @@ def _or_auto(numbers: click.FloatRange | click.IntRange) -> Callable[..., float 
         return number
 
     return convert
+
+
+def _tile_size(
+    context: click.Context, option: click.Parameter, value: str
+) -> int | Literal["auto", "off"]:
+    if value in ("auto", "off"):
+        return value  # type: ignore[return-value]
+    try:
+        return int(value)
+    except ValueError:
+        raise click.BadParameter(f"{value} is not a number of pixels, auto or off") from None
 
 
 def _all_of(*options: Option[Any]) -> Option[Any]:
@@ -154,6 +165,25 @@ _solver = _all_of(
     ),
     click.option("--max-iter", type=click.IntRange(min=1), help="Stop after so many iterations."),
 )
+_tiles = _all_of(
+    click.option(
+        "--tile",
+        callback=_tile_size,
+        default="auto",
+        show_default=True,
+        metavar="SIZE|auto|off",
+        help="Solve by tiles of so many pixels a side; auto only pictures above 16 megapixels.",
+    ),
+    click.option(
+        "--overlap",
+        type=click.IntRange(min=0),
+        metavar="N",
+        help="Pixels that neighbouring tiles share.",
+    ),
+    click.option(
+        "--angle-per-tile", is_flag=True, help="Look for the direction in each tile on its own."
+    ),
+)
 
 
 def _given(settings: dict[str, Any]) -> dict[str, Any]:
@@ -168,6 +198,22 @@ def _for_solve(settings: dict[str, Any]) -> dict[str, Any]:
     return _given(settings)
 
 
+def _tiling(tile: int | Literal["auto", "off"], overlap: int | None, angle_per_tile: bool) -> Any:
+    """Which pictures are solved by tiles, checked before anything is read."""
+    from udg import batch
+    from udg.tiles import plan
+
+    if tile == "off" and (overlap is not None or angle_per_tile):
+        raise click.UsageError("--overlap and --angle-per-tile need tiles; leave out --tile off")
+    given = _given({"overlap": overlap}) | ({"tile": tile} if isinstance(tile, int) else {})
+    with _usage_errors():
+        plan((1, 1), **given)
+    above = (
+        {"auto": batch.LARGE, "off": math.inf}.get(tile, 0) if isinstance(tile, str) else tile**2
+    )
+    return batch.Tiling(above=above, angle_per_tile=angle_per_tile, **given)
+
+
 # Commands
 
 
@@ -175,6 +221,7 @@ def _for_solve(settings: dict[str, Any]) -> dict[str, Any]:
 @_inputs
 @_output
 @_solver
+@_tiles
 @click.option("--save-rain", is_flag=True, help="Write the rain, <name>_rain.png, 16-bit grey.")
 @_recursive
 @_json
@@ -185,6 +232,9 @@ def _for_solve(settings: dict[str, Any]) -> dict[str, Any]:
 def derain(
     inputs: tuple[Path, ...],
     output: Path,
+    tile: int | Literal["auto", "off"],
+    overlap: int | None,
+    angle_per_tile: bool,
     save_rain: bool,
     recursive: bool,
     report: Path | None,
@@ -199,15 +249,19 @@ def derain(
 
     IN are files, folders and patterns such as "*.jpg". Results have the names, format and bit depth
     of their inputs, with colour profile and EXIF, unless --output names a file of another format.
-    A picture without rain is written as it is.
+    A picture without rain is written as it is. Large ones are solved by tiles, in less memory;
+    TIFF and zarr are then read and written piece by piece.
     """
     with _plain_exits(debug):
         from udg import batch
 
         chosen = _for_solve(settings)
+        tiling = _tiling(tile, overlap, angle_per_tile)
+        if angle_per_tile and (chosen["angle"] != "auto" or chosen.get("n_layers", 1) != 1):
+            raise click.UsageError("--angle-per-tile is for --angle auto and one layer")
         todo, done = _plan(inputs, output, save_rain, recursive, overwrite, resume)
-        work = functools.partial(batch.derain_file, settings=chosen)
-        outcomes, interrupted = _run(todo, work, jobs, quiet)
+        work = functools.partial(batch.derain_file, settings=chosen, tiling=tiling)
+        outcomes, interrupted = _run(todo, work, jobs, quiet, parts=True)
         if not quiet and report != Path("-"):
             _print_table(
                 ["picture", "result", "angle", "rain level", "gap", "iterations", "seconds"],
@@ -380,7 +434,7 @@ def evaluate(
 
         chosen = _for_solve(settings)
         count = len(find_pairs(folder)[0])
-        with _progress(count, quiet) as (outcomes, collect):
+        with _progress(count, quiet) as (outcomes, collect, _):
             result = evaluate(
                 folder,
                 jobs=jobs,
@@ -418,12 +472,19 @@ def _plan(
         return batch.pending(tasks, overwrite=overwrite, resume=resume)
 
 
-def _run(tasks: list[Task], work: Work, jobs: int, quiet: bool) -> tuple[list[Outcome], bool]:
-    """Run a batch behind a progress bar; after Ctrl-C return what was finished."""
+def _run(
+    tasks: list[Task], work: Callable[..., Any], jobs: int, quiet: bool, parts: bool = False
+) -> tuple[list[Outcome], bool]:
+    """Run a batch behind a progress bar; after Ctrl-C return what was finished.
+
+    ``parts`` says that the work takes ``progress``, which is shown if it is done in this process.
+    """
     from udg import batch
 
     interrupted = False
-    with _progress(len(tasks), quiet) as (outcomes, collect):
+    with _progress(len(tasks), quiet) as (outcomes, collect, tick):
+        if parts and min(jobs, len(tasks)) == 1:
+            work = functools.partial(work, progress=tick)
         try:
             batch.run(tasks, work, jobs=jobs, report=collect)
         except KeyboardInterrupt:
@@ -432,29 +493,40 @@ def _run(tasks: list[Task], work: Work, jobs: int, quiet: bool) -> tuple[list[Ou
 
 
 @contextmanager
-def _progress(total: int, quiet: bool) -> Iterator[tuple[list[Outcome], Callable[[Outcome], None]]]:
-    """Give a list and the function that puts outcomes into it, behind a bar on a terminal."""
+def _progress(
+    total: int, quiet: bool
+) -> Iterator[tuple[list[Outcome], Callable[[Outcome], None], Callable[[int, int], None]]]:
+    """Give a list and the function that puts outcomes into it, behind a bar on a terminal.
+
+    A third one shows how many tiles of one picture are done.
+    """
     outcomes: list[Outcome] = []
     if quiet or not sys.stderr.isatty():
-        yield outcomes, outcomes.append
+        yield outcomes, outcomes.append, lambda done, total: None
         return
     from rich import progress
     from rich.console import Console
 
     columns = (
         progress.SpinnerColumn(),
+        progress.TextColumn("{task.description}"),
         progress.BarColumn(),
         progress.MofNCompleteColumn(),
         progress.TimeElapsedColumn(),
     )
     with progress.Progress(*columns, console=Console(stderr=True), transient=True) as bar:
-        task = bar.add_task("", total=total)
+        task = bar.add_task("pictures", total=total)
+        tiles = bar.add_task("tiles", total=None, visible=False)
 
         def collect(outcome: Outcome) -> None:
             outcomes.append(outcome)
             bar.advance(task)
+            bar.update(tiles, visible=False)
 
-        yield outcomes, collect
+        def tick(done: int, total: int) -> None:
+            bar.update(tiles, completed=done, total=total, visible=done < total)
+
+        yield outcomes, collect, tick
 
 
 @contextmanager
