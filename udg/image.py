@@ -172,7 +172,7 @@ class BlockMeans:
     def add(self, top: int, strip: Array) -> None:
         """Take the rows of the picture from ``top`` on, each of them once."""
         step, (rows, columns) = self.step, self._sums.shape[:2]
-        strip = np.asarray(strip)[: rows * step - top, : columns * step]
+        strip = np.asarray(strip)[: max(0, rows * step - top), : columns * step]
         if step == 1:
             self._sums[top : top + len(strip)] = strip
         elif len(strip):

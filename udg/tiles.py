@@ -34,6 +34,7 @@ from udg.rotation import common_grid, rotate, unrotate
 from udg.solver import (
     _MOST_LAYERS,
     _centre,
+    _count,
     _direction,
     _fine,
     _for_picture,
@@ -63,7 +64,7 @@ Array = Any
 Floats = np.ndarray[Any, np.dtype[Any]]
 
 TILE = 2048  # side in pixels
-OVERLAP = 128  # pixels that neighbours share
+OVERLAP = 128  # pixels that neighbours share, at most a third of a tile
 _MARGIN = 0.25  # part of an overlap, at either end, that is left to one tile alone
 _AT_ONCE = 2**22  # pixels that are read or written at once
 
@@ -124,7 +125,7 @@ class Tile(NamedTuple):
         return np.outer(self.rows.ramp(), self.columns.ramp())
 
 
-def plan(shape: tuple[int, ...], tile: int = TILE, overlap: int = OVERLAP) -> list[Tile]:
+def plan(shape: tuple[int, ...], tile: int = TILE, overlap: int | None = None) -> list[Tile]:
     """Cover a picture with overlapping tiles of nearly the same size.
 
     Parameters
@@ -133,8 +134,8 @@ def plan(shape: tuple[int, ...], tile: int = TILE, overlap: int = OVERLAP) -> li
         Of the picture.
     tile : int
         Longest side of a tile in pixels, overlaps included; at least 16.
-    overlap : int
-        Pixels that neighbours share; at most a third of `tile`.
+    overlap : int, optional
+        Pixels that neighbours share; at most a third of `tile`. Default 128 if it may be.
 
     Returns
     -------
@@ -146,9 +147,8 @@ def plan(shape: tuple[int, ...], tile: int = TILE, overlap: int = OVERLAP) -> li
     InvalidInput
         `tile` or `overlap` is outside its range.
     """
-    for name, value, least in (("tile", tile, 16), ("overlap", overlap, 0)):
-        if isinstance(value, bool) or not isinstance(value, int) or value < least:
-            raise InvalidInput(f"{name} is {value!r}; give a whole number that is at least {least}")
+    _count("tile", tile, 16)
+    overlap = min(OVERLAP, tile // 3) if overlap is None else _count("overlap", overlap, 0)
     if 3 * overlap > tile:
         raise InvalidInput(f"overlap is {overlap}; give at most a third of the tile, {tile // 3}")
     rows, columns = (_spans(side, tile, overlap) for side in shape[:2])
@@ -418,7 +418,7 @@ class TiledResult:
     tile_shape : (int, int)
         Of the largest tile, in pixels.
     overlap : int
-        In pixels.
+        In pixels; 0 for a single tile.
     angles : tuple of float
         Each tile's angle, row by row.
     layers : tuple of TiledResult
@@ -449,7 +449,7 @@ def solve_tiles(
     *,
     rain: Array = None,
     tile: int = TILE,
-    overlap: int = OVERLAP,
+    overlap: int | None = None,
     angle: float | Literal["auto"] | Sequence[float] = "auto",
     angle_per_tile: bool = False,
     n_layers: int | Literal["auto"] = 1,
@@ -482,8 +482,8 @@ def solve_tiles(
     tile : int
         Longest side of a tile in pixels, overlaps included. Memory and, per pixel, time fall and
         rise with it: about 15 float32 copies of a tile, more the further the angle is from 0.
-    overlap : int
-        Pixels that neighbouring tiles share; at most a third of `tile`.
+    overlap : int, optional
+        Pixels that neighbouring tiles share; at most a third of `tile`. Default 128 if it may be.
     angle : float, "auto" or sequence of float
         As in `udg.solve`; the same in all tiles.
     angle_per_tile : bool
@@ -525,6 +525,7 @@ def solve_tiles(
     settings, angles = _understood(given, angle, n_layers, **options)
     if angle_per_tile and (angles != ["auto"] or n_layers != 1):
         raise InvalidInput("angle_per_tile is for angle='auto' and one layer; leave it out")
+    source = source if hasattr(source, "shape") else np.asarray(source)
     shape = _shape(source)
     tiles = plan(shape, tile, overlap)
     if target is None:
@@ -555,7 +556,7 @@ def solve_tiles(
                 _write(stack, target, rain, slice(top, top + len(band)), band, signed)
         else:
             stack.push(bands)
-        layers.append(_facts(whole, tiles, overlap, pieces))
+        layers.append(_facts(whole, tiles, pieces))
     if most > 1:
         _write(stack, target, rain, slice(0, shape[0]), None, signed)
     together = tuple(layers) if most > 1 else ()
@@ -710,7 +711,7 @@ def _blended(
         yield rows.start, band[:final]
 
 
-def _facts(whole: Whole, tiles: Sequence[Tile], overlap: int, pieces: list[Piece]) -> TiledResult:
+def _facts(whole: Whole, tiles: Sequence[Tile], pieces: list[Piece]) -> TiledResult:
     count = max(1, len(pieces))
     height, width = (max(sides) for sides in zip(*(tile.shape for tile in tiles), strict=True))
     return TiledResult(
@@ -727,7 +728,7 @@ def _facts(whole: Whole, tiles: Sequence[Tile], overlap: int, pieces: list[Piece
         reason="gap" if all(piece.reason == "gap" for piece in pieces) else "max_iter",
         tiles=len(tiles),
         tile_shape=(height, width),
-        overlap=overlap,
+        overlap=max(max(tile.rows.after, tile.columns.after) for tile in tiles),
         angles=tuple(piece.angle for piece in pieces),
     )
 
@@ -736,8 +737,6 @@ def _facts(whole: Whole, tiles: Sequence[Tile], overlap: int, pieces: list[Piece
 
 
 def _shape(source: Array) -> tuple[int, ...]:
-    if not hasattr(source, "shape"):
-        source = np.asarray(source)
     check_shape(source)
     return tuple(source.shape)
 
