@@ -97,7 +97,7 @@ class Picture:
 
 
 def read(path: str | os.PathLike[str]) -> Picture:
-    """Read a PNG, JPEG, TIFF, WebP or BMP picture.
+    """Read a PNG, JPEG, TIFF, WebP or BMP picture, or a zarr array (see `udg.windows`).
 
     Palettes become RGB (or RGBA), 1, 2 and 4 bit become 8 bit, CMYK becomes RGB, float16 and
     float64 become float32. Everything else stays as stored. Of a JPEG that holds several pictures

@@ -377,12 +377,13 @@ class ZarrWindows:
 
     def __init__(self, path: Path, array: Any) -> None:
         self._path, self.array = path, array
-        self.shape, self.ndim, self.dtype = array.shape, array.ndim, np.dtype(array.dtype)
+        self.shape, self.ndim = array.shape, array.ndim
+        self.dtype = np.dtype(array.dtype).newbyteorder("=")
 
     def __getitem__(self, window: Any) -> NDArray[Any]:
         rows, columns = _bounds(window, self.shape)
         with files.damage(self._path, "zarr"):
-            return np.asarray(self.array[rows, columns])
+            return np.asarray(self.array[rows, columns], self.dtype)
 
 
 @contextmanager
