@@ -35,7 +35,7 @@ from udg import files, tiles, windows
 
 ANGLE = 8.0
 SEAM_TILE = 1024
-SHORT = ("--max-iter", "30")
+SHORT = ("--tol", "0.5")
 OVERLAPS = (32, 64, 128, 192)
 
 
