@@ -3,9 +3,9 @@
     python benchmarks/cluster.py --json benchmarks/results/cluster.json
 
 Twelve pictures of 256×256 pixels with rendered rain go through `udg derain`'s own work, and an
-array of 3×4 chunks through `udg.solve_blocks`, on a `LocalCluster` of one and of two processes of one
-thread each. Both clusters are there all the time and take turns, so that what else the machine is
-doing hits both. A first run, in which kernels are loaded, does not count.
+array of 3×4 chunks through `udg.solve_blocks`, on a `LocalCluster` of one and of two processes of
+one thread each. Both clusters are there all the time and take turns, so that what else the machine
+is doing hits both. A first run, in which kernels are loaded, does not count.
 """
 
 from __future__ import annotations
