@@ -36,6 +36,7 @@ PUBLIC = {
         "psnr_y",
         "render_streaks",
         "solve",
+        "solve_blocks",
         "solve_tiles",
         "ssim_y",
         "synthesize",
@@ -44,6 +45,7 @@ PUBLIC = {
     "records": {
         "Angle",
         "Checkpoint",
+        "LazyResult",
         "Problem",
         "Result",
         "Solved",
@@ -51,7 +53,14 @@ PUBLIC = {
         "TiledResult",
         "Weights",
     },
-    "errors": {"FileError", "InvalidImage", "InvalidInput", "MissingExtra", "UdgError"},
+    "errors": {
+        "ClusterError",
+        "FileError",
+        "InvalidImage",
+        "InvalidInput",
+        "MissingExtra",
+        "UdgError",
+    },
 }
 
 
@@ -92,7 +101,18 @@ def test_import_is_light() -> None:
         [sys.executable, "-c", program], env=environment, capture_output=True, text=True, check=True
     ).stdout.split()
     assert "udg.solver" in loaded
-    heavy = {"click", "cupy", "llvmlite", "matplotlib", "numba", "pyfftw", "scipy.fft", "skimage"}
+    heavy = {
+        "click",
+        "cupy",
+        "dask",
+        "distributed",
+        "llvmlite",
+        "matplotlib",
+        "numba",
+        "pyfftw",
+        "scipy.fft",
+        "skimage",
+    }
     assert not {*heavy, "torch"} & set(loaded)
 
 

@@ -5,7 +5,15 @@ from typing import TYPE_CHECKING
 from udg._version import __version__
 from udg.admm import Alternating, Joint
 from udg.angle import Angle, estimate_angle
-from udg.errors import FileError, InvalidImage, InvalidInput, MissingExtra, UdgError
+from udg.blocks import LazyResult, solve_blocks
+from udg.errors import (
+    ClusterError,
+    FileError,
+    InvalidImage,
+    InvalidInput,
+    MissingExtra,
+    UdgError,
+)
 from udg.iteration import Checkpoint, minimize
 from udg.metrics import niqe, psnr_rgb, psnr_y, ssim_y
 from udg.objective import PAPER_WEIGHTS, RAIN_WEIGHTS, STRIPE_WEIGHTS, Problem, Weights, objective
@@ -35,10 +43,12 @@ __all__ = [
     "Alternating",
     "Angle",
     "Checkpoint",
+    "ClusterError",
     "FileError",
     "InvalidImage",
     "InvalidInput",
     "Joint",
+    "LazyResult",
     "MissingExtra",
     "PrimalDual",
     "Problem",
@@ -57,6 +67,7 @@ __all__ = [
     "psnr_y",
     "render_streaks",
     "solve",
+    "solve_blocks",
     "solve_tiles",
     "ssim_y",
     "synthesize",

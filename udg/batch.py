@@ -1,8 +1,8 @@
 """Many files: which ones, where to, and one failure that does not stop the rest.
 
 `expand` finds the pictures, `plan` says where each result goes, `pending` sorts out what is already
-there, and `run` does the work in this process or in several. The methods are imported where the
-work is done.
+there, and `run` does the work in this process, in several, or on a Dask cluster. The methods are
+imported where the work is done.
 """
 
 from __future__ import annotations
@@ -14,10 +14,12 @@ import multiprocessing
 import os
 import signal
 import sys
+import threading
 import traceback
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from contextlib import closing, contextmanager, suppress
 from dataclasses import asdict, dataclass, field, replace
+from functools import partial
 from multiprocessing.connection import Connection, wait
 from multiprocessing.context import SpawnProcess
 from pathlib import Path
@@ -297,6 +299,7 @@ def run(
     work: Work,
     *,
     jobs: int = 1,
+    dask: str | None = None,
     report: Callable[[Outcome], object] = lambda outcome: None,
 ) -> list[Outcome]:
     """Do the work on every task; a failure is that task's outcome and stops nothing else.
@@ -306,10 +309,14 @@ def run(
     tasks : sequence of Task
         What to do.
     work : callable
-        ``work(task)`` returns a dict of facts. With several jobs it is pickled.
+        ``work(task)`` returns a dict of facts. With several jobs or a cluster it is pickled.
     jobs : int
         Number of processes; one means this process. A script that asks for more must start its
         own work under ``if __name__ == "__main__":``, as for `multiprocessing`.
+    dask : str, optional
+        Address of a Dask scheduler, such as ``"tcp://host:8786"``: its workers do the tasks, and
+        ``jobs`` is not used. They must see every file under the same path. If a worker dies,
+        another one does its tasks again.
     report : callable
         Called with each outcome as soon as it is known.
 
@@ -321,10 +328,20 @@ def run(
     Raises
     ------
     KeyboardInterrupt
-        Outcomes so far were reported, and no process is left behind.
+        Outcomes so far were reported, and no process is left behind. Workers of a cluster finish
+        the tasks that they have begun.
+    ClusterError
+        The scheduler cannot be reached, or has no workers.
+    MissingExtra
+        Dask is asked for and not installed.
     """
     jobs = min(jobs, len(tasks))
-    results = _in_processes(tasks, work, jobs) if jobs > 1 else _here(tasks, work)
+    if dask is not None:
+        results = _on_cluster(tasks, work, dask)
+    elif jobs > 1:
+        results = _in_processes(tasks, work, jobs)
+    else:
+        results = _here(tasks, work)
     outcomes: dict[Task, Outcome] = {}
     with closing(results):  # ends the processes now, not when it is collected
         for outcome in results:
@@ -359,8 +376,10 @@ def _in_words(error: Exception) -> str:
 
 @contextmanager
 def _collected_warnings(notes: list[str]) -> Iterator[None]:
-    """Keep what udg warns of for the end, out of the progress bar."""
+    """Keep what udg warns of in this thread for the end, out of the progress bar."""
     handler = logging.Handler(logging.WARNING)
+    thread = threading.get_ident()
+    handler.addFilter(lambda record: record.thread == thread)  # a worker may have several at work
     handler.emit = lambda record: notes.append(record.getMessage())  # type: ignore[method-assign]
     logger = logging.getLogger("udg")
     logger.addHandler(handler)
@@ -368,6 +387,23 @@ def _collected_warnings(notes: list[str]) -> Iterator[None]:
         yield
     finally:
         logger.removeHandler(handler)
+
+
+def _on_cluster(tasks: Iterable[Task], work: Work, address: str) -> Generator[Outcome, None, None]:
+    from udg import cluster
+
+    asked = {_anywhere(task): task for task in tasks}
+    for task, answer in cluster.as_finished(partial(_attempt, work), list(asked), address):
+        if isinstance(answer, Outcome):
+            yield replace(answer, task=asked[task])
+        else:
+            yield Outcome(asked[task], error=str(answer))
+
+
+def _anywhere(task: Task) -> Task:
+    """The task with paths that do not depend on the current folder, which is each worker's own."""
+    paths = {name: getattr(task, name) for name in ("source", "target", "rain", "reference")}
+    return replace(task, **{name: path and path.absolute() for name, path in paths.items()})
 
 
 def _in_processes(tasks: Iterable[Task], work: Work, jobs: int) -> Generator[Outcome, None, None]:

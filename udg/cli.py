@@ -114,6 +114,12 @@ _jobs = click.option(
     show_default=True,
     help="Pictures to work on at once, each with its share of the cores.",
 )
+_dask = click.option(
+    "--dask",
+    metavar="tcp://HOST:PORT",
+    help="Have the workers of this Dask scheduler do it, instead of --jobs. They must see the "
+    "pictures under the same paths as this machine.",
+)
 _messages = _all_of(
     click.option("-q", "--quiet", is_flag=True, help="Show failures only."),
     click.option("--debug", is_flag=True, help="Show where errors come from."),
@@ -226,6 +232,7 @@ def _tiling(tile: int | Literal["auto", "off"], overlap: int | None, angle_per_t
 @_recursive
 @_json
 @_jobs
+@_dask
 @_resume
 @_overwrite
 @_messages
@@ -239,6 +246,7 @@ def derain(
     recursive: bool,
     report: Path | None,
     jobs: int,
+    dask: str | None,
     resume: bool,
     overwrite: bool,
     quiet: bool,
@@ -261,7 +269,7 @@ def derain(
             raise click.UsageError("--angle-per-tile is for --angle auto and one layer")
         todo, done = _plan(inputs, output, save_rain, recursive, overwrite, resume)
         work = functools.partial(batch.derain_file, settings=chosen, tiling=tiling)
-        outcomes, interrupted = _run(todo, work, jobs, quiet, parts=True)
+        outcomes, interrupted = _run(todo, work, quiet, jobs, dask, parts=True)
         if not quiet and report != Path("-"):
             _print_table(
                 ["picture", "result", "angle", "rain level", "gap", "iterations", "seconds"],
@@ -318,6 +326,7 @@ def demo(output: Path, strength: float | None, overwrite: bool, quiet: bool, deb
 @_recursive
 @_json
 @_jobs
+@_dask
 @_messages
 def angle(
     inputs: tuple[Path, ...],
@@ -325,6 +334,7 @@ def angle(
     recursive: bool,
     report: Path | None,
     jobs: int,
+    dask: str | None,
     quiet: bool,
     debug: bool,
 ) -> None:
@@ -336,7 +346,7 @@ def angle(
             found = batch.expand(inputs, recursive=recursive)
         tasks = [batch.Task(one.path, number=number) for number, one in enumerate(found)]
         work = functools.partial(batch.angle_file, settings={"method": method})
-        outcomes, interrupted = _run(tasks, work, jobs, quiet)
+        outcomes, interrupted = _run(tasks, work, quiet, jobs, dask)
         if report != Path("-"):
             _print_table(
                 ["picture", "angle", "confidence"],
@@ -390,7 +400,7 @@ def synthesize(
 
         tasks, _ = _plan(inputs, output, save_rain, recursive, overwrite, resume=False)
         work = functools.partial(batch.synthesize_file, settings=_given(settings))
-        outcomes, interrupted = _run(tasks, work, 1, quiet)
+        outcomes, interrupted = _run(tasks, work, quiet)
         if not quiet:
             _print_table(
                 ["picture", "result", "seed"],
@@ -473,7 +483,13 @@ def _plan(
 
 
 def _run(
-    tasks: list[Task], work: Callable[..., Any], jobs: int, quiet: bool, parts: bool = False
+    tasks: list[Task],
+    work: Callable[..., Any],
+    quiet: bool,
+    jobs: int = 1,
+    dask: str | None = None,
+    *,
+    parts: bool = False,
 ) -> tuple[list[Outcome], bool]:
     """Run a batch behind a progress bar; after Ctrl-C return what was finished.
 
@@ -481,12 +497,14 @@ def _run(
     """
     from udg import batch
 
+    if dask is not None and jobs > 1:
+        raise click.UsageError("--jobs is for this machine, --dask for its workers; give one")
     interrupted = False
-    with _progress(len(tasks), quiet) as (outcomes, collect, tick):
-        if parts and min(jobs, len(tasks)) == 1:
+    with _progress(len(tasks), quiet) as (outcomes, collect, tick), _usage_errors():
+        if parts and dask is None and min(jobs, len(tasks)) == 1:
             work = functools.partial(work, progress=tick)
         try:
-            batch.run(tasks, work, jobs=jobs, report=collect)
+            batch.run(tasks, work, jobs=jobs, dask=dask, report=collect)
         except KeyboardInterrupt:
             interrupted = True
     return sorted(outcomes, key=lambda outcome: outcome.task.number), interrupted

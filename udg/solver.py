@@ -537,6 +537,11 @@ def _direction(
 
             level = level_of(evidence(image, degrees, confidence).score)
         return _Direction(degrees, confidence, _level(level))
+    return _given_direction(settings, angle)
+
+
+def _given_direction(settings: _Settings, angle: float) -> _Direction:
+    """An angle that was given, if it can be one of rain."""
     if isinstance(angle, (str, bool)) or not math.isfinite(angle):
         raise InvalidInput(f"angle is {angle!r}; give degrees clockwise from vertical, or 'auto'")
     if settings.model == "rain" and abs(angle) > 45:
@@ -544,7 +549,7 @@ def _direction(
             f"angle is {angle:g}°, but rain lies within ±45°; "
             "for stripes in any direction use model='signed'"
         )
-    return _Direction(float(angle), None, _level(level))
+    return _Direction(float(angle), None, _level(settings.rain_level))
 
 
 def _given_layers(

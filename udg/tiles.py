@@ -54,10 +54,13 @@ __all__ = [
     "Tile",
     "TiledResult",
     "Whole",
+    "asked_for",
+    "overview",
     "plan",
     "solve_tile",
     "solve_tiles",
     "survey",
+    "survey_steps",
 ]
 
 Array = Any
@@ -227,18 +230,47 @@ def survey(source: Array, data_range: DataRange | None = None) -> Overview:
     InvalidImage
         The picture cannot be used; see `udg.image.prepare`.
     """
-    from udg.angle import luma_scale
-
     shape = _shape(source)
-    small, thumbnail = luma_scale(shape), PreparedImage.thumbnail_scale(shape)
+    luma_step, unit_step = survey_steps(shape)
     colours = _read(source, slice(0, 2), slice(0, 2), data_range).colours
-    lumas = BlockMeans(shape[:2], int(1 / small))
-    units = BlockMeans((*shape[:2], colours), int(1 / thumbnail))
+    lumas = BlockMeans(shape[:2], luma_step)
+    units = BlockMeans((*shape[:2], colours), unit_step)
     for rows in _strips(0, shape[0], shape[1]):
         image = _read(source, rows, slice(None), data_range)
         lumas.add(rows.start, _host(image.luma()))
         units.add(rows.start, _host(image.unit()))
-    return Overview(shrunk(lumas.result(), shape, small), shrunk(units.result(), shape, thumbnail))
+    return overview(shape, lumas.result(), units.result())
+
+
+def survey_steps(shape: tuple[int, ...]) -> tuple[int, int]:
+    """Sides of the blocks of which `overview` wants the mean luma and the mean colours."""
+    from udg.angle import luma_scale
+
+    return int(1 / luma_scale(shape)), int(1 / PreparedImage.thumbnail_scale(shape))
+
+
+def overview(shape: tuple[int, ...], luma: Floats, unit: Floats) -> Overview:
+    """`survey` of a picture of which block means are known.
+
+    Parameters
+    ----------
+    shape : tuple of int
+        Of the picture.
+    luma : array, shape (h, w)
+        `BlockMeans` of `PreparedImage.luma`.
+    unit : array, shape (h, w, colours)
+        `BlockMeans` of `PreparedImage.unit`.
+
+    Returns
+    -------
+    Overview
+    """
+    from udg.angle import luma_scale
+
+    return Overview(
+        shrunk(luma, shape, luma_scale(shape)),
+        shrunk(unit, shape, PreparedImage.thumbnail_scale(shape)),
+    )
 
 
 class Crowding:
@@ -250,27 +282,43 @@ class Crowding:
     ----------
     shape : (int, int) or (int, int, int)
         Of the picture.
+    means : array, optional
+        The rain's `BlockMeans` if they are known, of blocks of side ``step``: nothing is to be
+        added then.
+
+    Attributes
+    ----------
+    step : int
+        Side of the blocks of which the mean rain counts.
     """
 
-    def __init__(self, shape: tuple[int, ...]) -> None:
+    def __init__(self, shape: tuple[int, ...], means: Floats | None = None) -> None:
         from udg.presence import density_step
 
         self._shorter_side = min(shape[:2])
-        self._means = BlockMeans(shape[:2], density_step(shape[:2], self._shorter_side))
-        self._coarse: Floats | None = None
+        self.step = density_step(shape[:2], self._shorter_side)
+        self._means = BlockMeans(shape[:2], self.step) if means is None else None
+        self._coarse: Floats | None = None if means is None else self._suspicion(means)
 
     def add(self, top: int, rain: Floats) -> None:
         """Take the rain of all rows from ``top`` on, shape (rows, W), each of them once."""
+        assert self._means is not None
         self._means.add(top, rain)
 
     def doubt(self, rows: slice, columns: slice) -> Floats:
         """Doubt of a window, at least 1, float32."""
-        from udg.presence import enlarged, suspicion
+        from udg.presence import enlarged
 
         if self._coarse is None:
-            self._coarse = suspicion(self._means.result(), self._means.step, self._shorter_side)
+            assert self._means is not None
+            self._coarse = self._suspicion(self._means.result())
         places = (np.arange(side.start, side.stop) for side in (rows, columns))
-        return np.asarray(enlarged(self._coarse, self._means.step, *places), np.float32)
+        return np.asarray(enlarged(self._coarse, self.step, *places), np.float32)
+
+    def _suspicion(self, means: Floats) -> Floats:
+        from udg.presence import suspicion
+
+        return np.asarray(suspicion(means, self.step, self._shorter_side))
 
 
 # One tile
@@ -518,13 +566,7 @@ def solve_tiles(
     >>> result.tiles, result.derained.dtype
     (6, dtype('uint8'))
     """
-    for name in ("warm_start", "history", "callback"):
-        if name in options:
-            raise InvalidInput(f"{name} is for udg.solve; leave it out with tiles")
-    given = {name: options.pop(name, None) for name in ("tau", "lam_x", "lam_y", "lam_r")}
-    settings, angles = _understood(given, angle, n_layers, **options)
-    if angle_per_tile and (angles != ["auto"] or n_layers != 1):
-        raise InvalidInput("angle_per_tile is for angle='auto' and one layer; leave it out")
+    settings, angles, while_new = asked_for(angle, n_layers, angle_per_tile, options)
     source = source if hasattr(source, "shape") else np.asarray(source)
     shape = _shape(source)
     tiles = plan(shape, tile, overlap)
@@ -534,33 +576,71 @@ def solve_tiles(
     if rain is not None:
         _check_target("rain", rain, shape[:2])
 
-    count = n_layers if n_layers == "auto" else max(n_layers, len(angles))
-    most = _MOST_LAYERS if count == "auto" else count
     signed = settings.model == "signed"
     stack, ticks = _Stack(source, data_range, shape), _Ticks(progress)
     layers: list[TiledResult] = []
-    for number in range(most):
-        decided: Literal["auto"] | float = angles[min(number, len(angles) - 1)]
+    for asked in angles:
         overview = survey(stack, stack.range)
-        if number == 0:
+        if not layers:
             settings = _for_picture(settings, overview)
-        direction = _direction(overview, settings, decided)
-        if count == "auto" and not _is_new(direction, [layer.angle for layer in layers]):
+        direction = _direction(overview, settings, asked)
+        if while_new and not _is_new(direction, [layer.angle for layer in layers]):
             break
         whole = Whole(shape, settings, stack.range, *direction, angle_per_tile)
         ticks.more(whole.passes * len(tiles))
         pieces: list[Piece] = []
         bands = _bands(stack, whole, tiles, pieces, ticks)
-        if most == 1:
+        if len(angles) == 1:
             for top, band in bands:
                 _write(stack, target, rain, slice(top, top + len(band)), band, signed)
         else:
             stack.push(bands)
         layers.append(_facts(whole, tiles, pieces))
-    if most > 1:
+    if len(angles) > 1:
         _write(stack, target, rain, slice(0, shape[0]), None, signed)
-    together = tuple(layers) if most > 1 else ()
+    together = tuple(layers) if len(angles) > 1 else ()
     return replace(layers[0], derained=target, rain=rain, layers=together)
+
+
+def asked_for(
+    angle: float | Literal["auto"] | Sequence[float],
+    n_layers: int | Literal["auto"],
+    angle_per_tile: bool,
+    options: dict[str, Any],
+) -> tuple[_Settings, list[float | Literal["auto"]], bool]:
+    """What `solve_tiles` was asked for, checked.
+
+    Parameters
+    ----------
+    angle, n_layers, angle_per_tile, options
+        As in `solve_tiles`.
+
+    Returns
+    -------
+    settings : object
+        What does not depend on the picture.
+    angles : list of float or "auto"
+        One for each layer that there may be.
+    while_new : bool
+        Whether to stop where a layer's direction is not new.
+
+    Raises
+    ------
+    InvalidInput
+        An argument is outside its range, or not for pictures in parts.
+    """
+    for name in ("warm_start", "history", "callback"):
+        if name in options:
+            raise InvalidInput(f"{name} is for udg.solve; leave it out with tiles and chunks")
+    weights = ("tau", "lam_x", "lam_y", "lam_r")
+    others = {name: value for name, value in options.items() if name not in weights}
+    given = {name: options.get(name) for name in weights}
+    settings, angles = _understood(given, angle, n_layers, **others)
+    if angle_per_tile and (angles != ["auto"] or n_layers != 1):
+        raise InvalidInput("angle_per_tile is for angle='auto' and one layer; leave it out")
+    if n_layers == "auto":
+        return settings, ["auto"] * _MOST_LAYERS, True
+    return settings, angles * n_layers, False  # several of both were refused
 
 
 class _Ticks:
