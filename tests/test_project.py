@@ -245,21 +245,23 @@ def test_readme_names_the_defaults() -> None:
     said = dict(rows)
     weights = dataclasses.asdict(udg.RAIN_WEIGHTS)
     assert {name: float(said.pop(name)) for name in weights} == weights
-    assert int(said.pop("passes")) == udg.solver._DEFAULTS["rain"]["passes"]
+    assert int(said.pop("passes")) == udg.settings._DEFAULTS["rain"]["passes"]
     parameters = inspect.signature(udg.solve).parameters
     assert said == {name: str(parameters[name].default) for name in said}
     assert set(said) == {"strength", "rain_level", "angle", "n_layers"}
 
 
 def test_readme_links_lead_somewhere() -> None:
-    text = read("README.md")
-    headings = re.findall(r"^#+ (.+)$", text, flags=re.MULTILINE)
-    anchors = {heading.lower().replace(" ", "-") for heading in headings}
-    for target in re.findall(r"\]\(([^)]+)\)", text):
-        if target.startswith("#"):
-            assert target[1:] in anchors
-        elif "://" not in target:
-            assert (ROOT / target).exists(), target
+    def anchors(text: str) -> set[str]:
+        headings = re.findall(r"^#+ (.+)$", text, flags=re.MULTILINE)
+        return {heading.lower().replace(" ", "-") for heading in headings}
+
+    for target in re.findall(r"\]\(([^)]+)\)", read("README.md")):
+        if "://" not in target:
+            path, _, anchor = target.partition("#")
+            path = path or "README.md"
+            assert (ROOT / path).exists(), target
+            assert not anchor or anchor in anchors(read(path)), target
 
 
 def test_readme_picture_is_small() -> None:

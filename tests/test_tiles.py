@@ -252,7 +252,7 @@ def test_running_out_of_iterations_is_said(street):
 
 
 def test_decisions_can_be_sent_to_another_process(street):
-    settings, _ = udg.solver._understood({"tau": None, "lam_x": 0.1, "lam_y": None, "lam_r": None})
+    settings, _ = udg.settings.understood({"tau": None, "lam_x": 0.1, "lam_y": None, "lam_r": None})
     whole = tiles.Whole(street.shape, settings, None, 15.0, None, 1.0)
     window = slice(0, 60), slice(10, 80)
     here = tiles.solve_tile(street[window], window, whole)

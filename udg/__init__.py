@@ -19,7 +19,8 @@ from udg.metrics import niqe, psnr_rgb, psnr_y, ssim_y
 from udg.objective import PAPER_WEIGHTS, RAIN_WEIGHTS, STRIPE_WEIGHTS, Problem, Weights, objective
 from udg.primal_dual import PrimalDual
 from udg.rain import Synthetic, render_streaks, synthesize
-from udg.solver import PAPER, Result, Solved, solve
+from udg.settings import PAPER
+from udg.solver import Result, Solved, solve
 from udg.tiles import TiledResult, solve_tiles
 
 if TYPE_CHECKING:

@@ -27,13 +27,13 @@ import numpy as np
 from udg.backend import one_of_many
 from udg.errors import InvalidInput, MissingExtra
 from udg.image import BlockMeans, DataRange, PreparedImage, check_shape, prepare
-from udg.solver import (
-    _count,
-    _direction,
-    _for_picture,
-    _given_direction,
-    _is_new,
-    _Settings,
+from udg.settings import (
+    Settings,
+    checked_count,
+    find_direction,
+    for_picture,
+    given_direction,
+    is_new,
 )
 from udg.tiles import (
     OVERLAP,
@@ -92,7 +92,7 @@ class LazyResult(NamedTuple):
 class _Asked(NamedTuple):
     """What decides on a layer, beside the picture."""
 
-    settings: _Settings
+    settings: Settings
     angle: float | Literal["auto"]
     shape: tuple[int, ...]
     data_range: DataRange | None
@@ -172,8 +172,8 @@ def solve_blocks(
     """
     settings, angles, while_new = asked_for(angle, n_layers, angle_per_tile, options)
     for one in angles:  # better now than when it is computed
-        _given_direction(settings, 0.0 if one == "auto" else one)
-    _count("overlap", overlap, 0)
+        given_direction(settings, 0.0 if one == "auto" else one)
+    checked_count("overlap", overlap, 0)
     low, high = _check(array, data_range)
 
     grid = _grid(array, overlap)
@@ -450,9 +450,9 @@ def _decide(asked: _Asked, lumas: Floats, units: Floats, earlier: Sequence[Whole
     with one_of_many():
         picture = overview(asked.shape, lumas, units)
         # Later layers have the weights of the picture as it was.
-        settings = earlier[0].settings if earlier else _for_picture(asked.settings, picture)
-        direction = _direction(picture, settings, asked.angle)
-    if asked.while_new and not _is_new(direction, [whole.angle for whole in earlier]):
+        settings = earlier[0].settings if earlier else for_picture(asked.settings, picture)
+        direction = find_direction(picture, settings, asked.angle)
+    if asked.while_new and not is_new(direction, [whole.angle for whole in earlier]):
         settings, direction = replace(settings, passes=0), direction._replace(level=0.0)
     return Whole(asked.shape, settings, asked.data_range, *direction, asked.angle_per_tile)
 

@@ -67,12 +67,10 @@ class PreparedImage:
 
     def luma(self) -> Array:
         """Full-range luma as float32 in [0, 1], shape ``(H, W)``; the mean if bands are not RGB."""
-        xp = array_namespace(self.pixels)
-        unit = self.unit()
         if self.colours != 3:
-            return xp.mean(unit, axis=2)
+            return array_namespace(self.pixels).mean(self.unit(), axis=2)
         red, green, blue = _LUMA
-        return red * unit[:, :, 0] + green * unit[:, :, 1] + blue * unit[:, :, 2]
+        return red * self._colour(0) + green * self._colour(1) + blue * self._colour(2)
 
     @cached_property
     def thumbnail(self) -> np.ndarray[Any, Any]:
@@ -94,8 +92,16 @@ class PreparedImage:
         Rain adds the same light to every channel, so it shows here in full, while coloured things
         lose most of their contrast. Light that is not in every channel is not rain's.
         """
-        xp = array_namespace(self.pixels)
-        return xp.min(self.unit(), axis=2)
+        xp, least = array_namespace(self.pixels), self._colour(0)
+        for channel in range(1, self.colours):
+            least = xp.minimum(least, self._colour(channel))
+        return least
+
+    def _colour(self, channel: int) -> Array:
+        """One channel of `unit`, without making the others."""
+        xp, pixels = array_namespace(self.pixels), self.pixels
+        plane = pixels if pixels.ndim == 2 else pixels[:, :, channel]
+        return (xp.astype(plane, xp.float32) - self.low) / (self.high - self.low)
 
     def subtract(self, rain: Array) -> Array:
         """Image minus ``rain`` in every colour channel, never below or above the range.

@@ -16,12 +16,13 @@ is `fine` times as fine *across* they nearly are: half as much is left of them w
 from __future__ import annotations
 
 import math
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import numpy as np
-from array_api_compat import array_namespace
+from array_api_compat import array_namespace, is_numpy_array
 
-from udg.backend import ndimage_of
+from udg.backend import ndimage_of, threads
 from udg.errors import InvalidInput
 
 __all__ = ["common_grid", "rotate", "rotated_shape", "unrotate"]
@@ -29,6 +30,7 @@ __all__ = ["common_grid", "rotate", "rotated_shape", "unrotate"]
 Array = Any  # NumPy or CuPy
 
 _ORDER = 3
+_MIN_BAND = 1 << 18  # pixels for which another thread is worth its start
 
 
 Shift = tuple[float, float]  # in samples of the frame, along and across
@@ -192,17 +194,31 @@ def _resample(
     shift: np.ndarray[Any, np.dtype[np.float64]],
 ) -> Array:
     """Values of ``source`` at ``matrix @ position + shift``, measured from the arrays' centres."""
-    xp = array_namespace(source)
+    xp, ndimage = array_namespace(source), ndimage_of(source)
     middle, source_middle = ((np.asarray(s) - 1) / 2 for s in (shape, source.shape))
-    result = ndimage_of(source).affine_transform(
-        source,
-        xp.asarray(matrix),
-        offset=tuple(source_middle + shift - matrix @ middle),
-        output_shape=tuple(shape),
-        output=source.dtype,
-        order=_ORDER,
-        mode="reflect",
-    )
+    offset = source_middle + shift - matrix @ middle
+    result = xp.empty(tuple(shape), dtype=source.dtype)
+    spline = {"order": _ORDER, "mode": "reflect"}
+    coefficients = ndimage.spline_filter(source, output=source.dtype, **spline)
+
+    def fill(rows: slice) -> None:
+        ndimage.affine_transform(
+            coefficients,
+            xp.asarray(matrix),
+            offset=tuple(offset + matrix[:, 0] * rows.start),
+            output_shape=(rows.stop - rows.start, shape[1]),
+            output=result[rows],
+            prefilter=False,
+            **spline,
+        )
+
+    bands = min(threads(), result.size // _MIN_BAND) if is_numpy_array(source) else 1
+    if bands > 1:
+        cuts = [k * shape[0] // bands for k in range(bands + 1)]
+        with ThreadPoolExecutor(bands) as pool:  # SciPy lets go of the interpreter meanwhile
+            list(pool.map(fill, map(slice, cuts[:-1], cuts[1:])))
+    else:
+        fill(slice(0, shape[0]))
     # A spline overshoots beside edges. Light below none or above full does not exist, and the
     # solver's 0 ≤ R ≤ Y would have no solution where Y < 0.
     return xp.clip(result, xp.min(source), xp.max(source))

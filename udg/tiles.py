@@ -31,19 +31,19 @@ from udg.iteration import Reason, minimize
 from udg.method import Estimate
 from udg.objective import Model, Weights
 from udg.rotation import common_grid, rotate, unrotate
-from udg.solver import (
-    _MOST_LAYERS,
-    _centre,
-    _count,
-    _direction,
-    _fine,
-    _for_picture,
-    _is_new,
-    _light,
-    _problem,
-    _Settings,
-    _tol,
-    _understood,
+from udg.settings import (
+    MOST_LAYERS,
+    Settings,
+    centre,
+    checked_count,
+    find_direction,
+    fineness,
+    for_picture,
+    frame_problem,
+    is_new,
+    light_of,
+    tolerance,
+    understood,
 )
 
 __all__ = [
@@ -150,8 +150,8 @@ def plan(shape: tuple[int, ...], tile: int = TILE, overlap: int | None = None) -
     InvalidInput
         `tile` or `overlap` is outside its range.
     """
-    _count("tile", tile, 16)
-    overlap = min(OVERLAP, tile // 3) if overlap is None else _count("overlap", overlap, 0)
+    checked_count("tile", tile, 16)
+    overlap = min(OVERLAP, tile // 3) if overlap is None else checked_count("overlap", overlap, 0)
     if 3 * overlap > tile:
         raise InvalidInput(f"overlap is {overlap}; give at most a third of the tile, {tile // 3}")
     rows, columns = (_spans(side, tile, overlap) for side in shape[:2])
@@ -196,7 +196,7 @@ class Whole:
     """
 
     shape: tuple[int, ...]
-    settings: _Settings
+    settings: Settings
     data_range: DataRange | None
     angle: float
     confidence: float | None
@@ -382,12 +382,12 @@ def solve_tile(
 
     settings = whole.settings
     image = prepare(pixels, whole.data_range)
-    light, xp = _light(image, settings), array_namespace(pixels)
+    light, xp = light_of(image, settings), array_namespace(pixels)
     angle = _angle(image, whole) if before is None else before.angle
-    fine = _fine(settings, angle)
+    fine = fineness(settings, angle)
     # On a common grid interpolation does the same to neighbours, and to the whole picture.
     shift = common_grid(window, whole.shape, angle, fine)
-    problem = _problem(rotate(light, angle, fine, shift), settings, fine)
+    problem = frame_problem(rotate(light, angle, fine, shift), settings, fine)
     careful = caution(whole.rain_level) if settings.model == "rain" else 1.0
     if before is None:
         number, spent, seconds, start = 1, 0, 0.0, None
@@ -406,14 +406,14 @@ def solve_tile(
     minimum = minimize(
         problem,
         settings.method,
-        tol=_tol(settings, last=number == settings.passes),
+        tol=tolerance(settings, last=number == settings.passes),
         max_iter=settings.max_iter - spent,
         warm_start=start,
     )
     R = minimum.estimate.R
     rain = unrotate(R, angle, light.shape, fine, shift)
     if settings.model == "signed":
-        rain = rain - _centre(rain, settings.gauge)
+        rain = rain - centre(rain, settings.gauge)
     return Piece(
         number,
         rain,
@@ -582,9 +582,9 @@ def solve_tiles(
     for asked in angles:
         overview = survey(stack, stack.range)
         if not layers:
-            settings = _for_picture(settings, overview)
-        direction = _direction(overview, settings, asked)
-        if while_new and not _is_new(direction, [layer.angle for layer in layers]):
+            settings = for_picture(settings, overview)
+        direction = find_direction(overview, settings, asked)
+        if while_new and not is_new(direction, [layer.angle for layer in layers]):
             break
         whole = Whole(shape, settings, stack.range, *direction, angle_per_tile)
         ticks.more(whole.passes * len(tiles))
@@ -607,7 +607,7 @@ def asked_for(
     n_layers: int | Literal["auto"],
     angle_per_tile: bool,
     options: dict[str, Any],
-) -> tuple[_Settings, list[float | Literal["auto"]], bool]:
+) -> tuple[Settings, list[float | Literal["auto"]], bool]:
     """What `solve_tiles` was asked for, checked.
 
     Parameters
@@ -635,11 +635,11 @@ def asked_for(
     weights = ("tau", "lam_x", "lam_y", "lam_r")
     others = {name: value for name, value in options.items() if name not in weights}
     given = {name: options.get(name) for name in weights}
-    settings, angles = _understood(given, angle, n_layers, **others)
+    settings, angles = understood(given, angle, n_layers, **others)
     if angle_per_tile and (angles != ["auto"] or n_layers != 1):
         raise InvalidInput("angle_per_tile is for angle='auto' and one layer; leave it out")
     if n_layers == "auto":
-        return settings, ["auto"] * _MOST_LAYERS, True
+        return settings, ["auto"] * MOST_LAYERS, True
     return settings, angles * n_layers, False  # several of both were refused
 
 
