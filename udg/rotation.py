@@ -21,7 +21,7 @@ from typing import Any
 import numpy as np
 from array_api_compat import array_namespace
 
-from udg.backend import ndimage_of
+from udg.backend import clip, ndimage_of
 from udg.errors import InvalidInput
 
 __all__ = ["common_grid", "rotate", "rotated_shape", "unrotate"]
@@ -205,7 +205,7 @@ def _resample(
     )
     # A spline overshoots beside edges. Light below none or above full does not exist, and the
     # solver's 0 ≤ R ≤ Y would have no solution where Y < 0.
-    return xp.clip(result, xp.min(source), xp.max(source))
+    return clip(result, xp.min(source), xp.max(source))
 
 
 def _turn(plane: Array, quarters: int) -> Array:
