@@ -337,31 +337,46 @@ def tune(device: Device, shape: tuple[int, int, int], kind: str) -> Row:
     )
     stack = Stack.of(problems, device.xp)
     steps = [method.steps(weights)] * images
-    fields = tuple(device.xp.zeros_like(stack.Y) for _ in range(5))
     chosen = _cupy.plan_for(shape, size, launcher.processors, launcher.shared_bytes)
-    want = _cupy._sweep(stack, steps, fields, 48, launcher, chosen)
+
+    def sweep(plan: Any) -> tuple[Any, ...]:
+        # From zero each time, for a sweep uses up what it is given.
+        fields = tuple(device.xp.zeros_like(stack.Y) for _ in range(5))
+        return _cupy._sweep(stack, steps, fields, 96, launcher, plan)
+
+    want = sweep(chosen)
     tried = []
     for plan in _cupy.plans(size, launcher.shared_bytes):
         row: Row = {"plan": plan._asdict()}
         try:
-            sweep = partial(_cupy._sweep, stack, steps, fields, 48, launcher, plan)
-            # Fresh fields each time, for they are used up: it costs what allocation does.
-            found = _cupy._sweep(stack, steps, tuple(u.copy() for u in fields), 48, launcher, plan)
-            row |= worst([difference(a, b, 2e-5) for a, b in zip(found, want, strict=True)])
-            row |= {"µs an iteration": 1e3 * device.milliseconds(sweep, 5)["ms"] / 48}
+            pairs = zip(sweep(plan), want, strict=True)
+            row |= worst([difference(a, b, 2e-5) for a, b in pairs])
+            row |= {
+                "µs an iteration": 1e3 * device.milliseconds(partial(sweep, plan), 5)["ms"] / 96
+            }
         except Exception as error:
             row["error"] = f"{type(error).__name__}: {error}"
         tried.append(row)
     good = [row for row in tried if row.get("agrees") and "error" not in row]
     good.sort(key=lambda row: row["µs an iteration"])
-    own = next(row for row in good if row["plan"] == chosen._asdict())
-    return {
-        "best": good[0],
-        "chosen": own,
-        "chosen over best": own["µs an iteration"] / good[0]["µs an iteration"],
-        "agrees": len(good) == len(tried),
-        "tried": tried,
-    }
+    row = {"agrees": len(good) == len(tried), "chosen": chosen._asdict(), "tried": tried}
+    if good:
+        row |= {"best": good[0], "minimize with the best": []}
+        own = [each["µs an iteration"] for each in good if each["plan"] == chosen._asdict()]
+        row |= {"chosen's µs an iteration": own[0] if own else None}
+        usual = _cupy._best
+        try:
+            _cupy._best = lambda stack, launcher: _cupy.Plan(**good[0]["plan"])
+            for tol in (1e-2, 2e-3, 1e-3):
+                row["minimize with the best"].append(
+                    {"tol": tol}
+                    | device.milliseconds(
+                        lambda tol=tol: udg.minimize_batch(problems, method, tol=tol), 5
+                    )
+                )
+        finally:
+            _cupy._best = usual
+    return row
 
 
 def questions(device: Device, height: int, width: int) -> dict[str, Callable[[], Row]]:
