@@ -32,6 +32,7 @@ from udg.primal_dual.method import step
 
 Row = dict[str, Any]
 WEIGHTS = {"rain": udg.RAIN_WEIGHTS, "signed": udg.STRIPE_WEIGHTS}
+HIDDEN = ("where", "tried", "history")  # too long to print
 METHODS = {"primal-dual": udg.PrimalDual(), "joint": udg.Joint()}
 
 
@@ -278,7 +279,8 @@ def time_minimize(device: Device, Y: np.ndarray, name: str, model: str, tol: flo
         lambda: udg.minimize(problem, method, tol=tol), 20 if device.gpu else 3
     )
     row |= {"tol": tol, "gap": found.gap, "iterations": found.iterations}
-    return row | {"checks": len(found.history), "loop ms": 1e3 * found.seconds}
+    row |= {"checks": len(found.history), "loop ms": 1e3 * found.seconds}
+    return row | {"history": [(look.iteration, look.gap, look.objective) for look in found.history]}
 
 
 def time_parts(device: Device, Y: np.ndarray, model: str) -> Row:
@@ -475,7 +477,7 @@ def main() -> None:
         except Exception as error:
             row = {"error": f"{type(error).__name__}: {error}", "where": traceback.format_exc()}
         rows[name] = row | {"took s": round(time.monotonic() - started, 2)}
-        brief = {key: value for key, value in rows[name].items() if key not in ("where", "tried")}
+        brief = {key: value for key, value in rows[name].items() if key not in HIDDEN}
         print(name, json.dumps(brief, ensure_ascii=False, default=plain), flush=True)
         # After every row: a time limit loses nothing that was measured.
         text = json.dumps(
