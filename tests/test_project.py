@@ -30,6 +30,7 @@ PUBLIC = {
     "functions": {
         "estimate_angle",
         "minimize",
+        "minimize_batch",
         "niqe",
         "objective",
         "psnr_rgb",

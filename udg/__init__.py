@@ -14,7 +14,7 @@ from udg.errors import (
     MissingExtra,
     UdgError,
 )
-from udg.iteration import Checkpoint, minimize
+from udg.iteration import Checkpoint, minimize, minimize_batch
 from udg.metrics import niqe, psnr_rgb, psnr_y, ssim_y
 from udg.objective import PAPER_WEIGHTS, RAIN_WEIGHTS, STRIPE_WEIGHTS, Problem, Weights, objective
 from udg.primal_dual import PrimalDual
@@ -62,6 +62,7 @@ __all__ = [
     "__version__",
     "estimate_angle",
     "minimize",
+    "minimize_batch",
     "niqe",
     "objective",
     "psnr_rgb",

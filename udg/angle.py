@@ -11,6 +11,7 @@ from typing import Any, Literal, NamedTuple
 
 import numpy as np
 
+from udg.backend import to_numpy
 from udg.errors import InvalidInput
 from udg.image import BlockMeans, DataRange, prepare, shrunk
 
@@ -108,7 +109,7 @@ def estimate_angle(
         raise InvalidInput(f"sign is {sign!r}; give 'bright' or 'both'")
     if not 0 < limit <= 90:
         raise InvalidInput(f"limit is {limit}; give a number of degrees above 0, at most 90")
-    luma = np.asarray(prepare(image, data_range).luma())
+    luma = to_numpy(prepare(image, data_range).luma())
     details = bright_details(luma) if sign == "bright" else signed_details(luma)
     if min(details.shape) < _SMALLEST or not details.any():
         return Angle(0.0, 0.0)

@@ -1,4 +1,4 @@
-"""What the machine and the kind of array decide: threads, and where scipy.ndimage's twin lives."""
+"""What the machine and the kind of array decide: threads, SciPy's ndimage or CuPy's, copies."""
 
 from __future__ import annotations
 
@@ -8,9 +8,10 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from array_api_compat import is_cupy_array
+import numpy as np
+from array_api_compat import array_namespace, is_cupy_array
 
-__all__ = ["in_blocks", "ndimage_of", "one_of_many", "threads"]
+__all__ = ["clip", "finish", "in_blocks", "ndimage_of", "one_of_many", "threads", "to_numpy"]
 
 _here = threading.local()
 _parallel = threading.Lock()  # held while a parallel kernel runs
@@ -68,3 +69,28 @@ def ndimage_of(array: Any) -> Any:
     import scipy.ndimage
 
     return scipy.ndimage
+
+
+def clip(array: Any, low: Any, high: Any) -> Any:
+    """`clip` of the array's namespace; for CuPy its own.
+
+    That of array-api-compat writes through masks, and each makes the host wait for the device.
+    """
+    if is_cupy_array(array):
+        import cupy
+
+        return cupy.clip(array, low, high)
+    return array_namespace(array).clip(array, low, high)
+
+
+def to_numpy(array: Any) -> np.ndarray[Any, Any]:
+    """The array itself if it is NumPy's, else its values copied to the host."""
+    return np.asarray(array.get() if is_cupy_array(array) else array)
+
+
+def finish(array: Any) -> None:
+    """Wait until what was asked of the array's device is done: what a clock needs."""
+    if is_cupy_array(array):
+        import cupy
+
+        cupy.cuda.get_current_stream().synchronize()

@@ -13,8 +13,9 @@ from functools import cached_property
 from typing import Any
 
 import numpy as np
-from array_api_compat import array_namespace, is_array_api_obj, is_cupy_array, is_numpy_array
+from array_api_compat import array_namespace, is_array_api_obj, is_numpy_array
 
+from udg.backend import clip, to_numpy
 from udg.errors import InvalidImage
 
 __all__ = [
@@ -75,9 +76,7 @@ class PreparedImage:
     @cached_property
     def thumbnail(self) -> np.ndarray[Any, Any]:
         """`unit` as a NumPy array, shrunk to at most 720 pixels a side: for statistics."""
-        unit = self.unit()
-        if is_cupy_array(unit):
-            unit = unit.get()
+        unit = to_numpy(self.unit())
         scale = self.thumbnail_scale(unit.shape)
         return shrunk(BlockMeans.of(unit, scale), unit.shape, scale)
 
@@ -121,11 +120,11 @@ class PreparedImage:
         layer = xp.astype(rain, xp.float32) * (self.high - self.low)
         result = xp.astype(self.pixels, xp.float32, copy=True)
         if result.ndim == 2:
-            return xp.clip(result - layer, self.low, self.high)
+            return clip(result - layer, self.low, self.high)
         if layer.ndim == 2:
             layer = layer[:, :, None]
         colour = result[:, :, : self.colours] - layer
-        result[:, :, : self.colours] = xp.clip(colour, self.low, self.high)
+        result[:, :, : self.colours] = clip(colour, self.low, self.high)
         return result
 
 

@@ -18,7 +18,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from array_api_compat import array_namespace
 
-from udg.backend import ndimage_of
+from udg.backend import clip, ndimage_of
 from udg.image import Overview, PreparedImage
 from udg.iteration import minimize
 from udg.objective import RAIN_WEIGHTS, Problem
@@ -195,14 +195,14 @@ def suspicion(density: Array, step: int, shorter_side: int) -> Array:
     xp, sigma = array_namespace(density), _neighbourhood(shorter_side)
     density = ndimage_of(density).gaussian_filter(density, sigma / step, mode="nearest")
     usual = xp.mean(density) + 1e-4
-    return xp.clip((density / (_TOLERATED * usual)) ** _SUSPICION, 1, _MOST_DOUBT)
+    return clip((density / (_TOLERATED * usual)) ** _SUSPICION, 1, _MOST_DOUBT)
 
 
 def enlarged(coarse: Array, step: int, rows: Array, columns: Array) -> Array:
     """Values at all pairs of rows and columns of a picture, from one a block, bilinear."""
     xp = array_namespace(coarse)
     places = (
-        xp.clip((xp.astype(pixels, xp.float32) + 0.5) / step - 0.5, 0, count - 1)
+        clip((xp.astype(pixels, xp.float32) + 0.5) / step - 0.5, 0, count - 1)
         for pixels, count in zip((rows, columns), coarse.shape, strict=True)
     )
     return _bilinear(coarse, *places)
@@ -261,7 +261,7 @@ def _bilinear(coarse: Array, rows: Array, columns: Array) -> Array:
     xp = array_namespace(coarse)
     for axis, places in ((0, rows), (1, columns)):
         below = xp.astype(xp.floor(places), xp.int64)
-        above = xp.clip(below + 1, None, coarse.shape[axis] - 1)
+        above = clip(below + 1, None, coarse.shape[axis] - 1)
         part = xp.reshape(places - below, (-1, 1) if axis == 0 else (1, -1))
         coarse = (1 - part) * xp.take(coarse, below, axis=axis) + part * xp.take(
             coarse, above, axis=axis

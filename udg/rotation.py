@@ -22,7 +22,7 @@ from typing import Any
 import numpy as np
 from array_api_compat import array_namespace, is_numpy_array
 
-from udg.backend import ndimage_of, threads
+from udg.backend import clip, ndimage_of, threads
 from udg.errors import InvalidInput
 
 __all__ = ["common_grid", "rotate", "rotated_shape", "unrotate"]
@@ -221,7 +221,7 @@ def _resample(
         fill(slice(0, shape[0]))
     # A spline overshoots beside edges. Light below none or above full does not exist, and the
     # solver's 0 ≤ R ≤ Y would have no solution where Y < 0.
-    return xp.clip(result, xp.min(source), xp.max(source))
+    return clip(result, xp.min(source), xp.max(source))
 
 
 def _turn(plane: Array, quarters: int) -> Array:

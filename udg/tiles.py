@@ -21,8 +21,9 @@ from tempfile import TemporaryFile
 from typing import Any, Literal, NamedTuple
 
 import numpy as np
-from array_api_compat import array_namespace, is_array_api_obj, is_cupy_array
+from array_api_compat import array_namespace, is_array_api_obj
 
+from udg.backend import to_numpy
 from udg.certificate import Duals
 from udg.errors import InvalidInput
 from udg.files import quantize
@@ -237,8 +238,8 @@ def survey(source: Array, data_range: DataRange | None = None) -> Overview:
     units = BlockMeans((*shape[:2], colours), unit_step)
     for rows in _strips(0, shape[0], shape[1]):
         image = _read(source, rows, slice(None), data_range)
-        lumas.add(rows.start, _host(image.luma()))
-        units.add(rows.start, _host(image.unit()))
+        lumas.add(rows.start, to_numpy(image.luma()))
+        units.add(rows.start, to_numpy(image.unit()))
     return overview(shape, lumas.result(), units.result())
 
 
@@ -707,7 +708,7 @@ class _Drafts:
         self._pieces: dict[int, tuple[int, tuple[int, ...], Piece]] = {}
 
     def __setitem__(self, number: int, piece: Piece) -> None:
-        R = _host(piece.R)
+        R = to_numpy(piece.R)
         self._pieces[number] = self._file.seek(0, 2), R.shape, piece._replace(R=None, rain=None)
         self._file.write(R.tobytes())
 
@@ -784,7 +785,7 @@ def _blended(
         band = np.zeros((rows.stop - rows.start, shape[1]), np.float32)
         band[: len(carried)] = carried
         for tile, piece in row:
-            band[:, tile.window[1]] += tile.weights() * _host(piece.rain)
+            band[:, tile.window[1]] += tile.weights() * to_numpy(piece.rain)
             keep(tile.number, piece)
         final = len(band) - rows.after
         carried = band[final:].copy()
@@ -863,7 +864,7 @@ def _write(
             image = PreparedImage(pixels, source.low, source.high)
             pixels = image.subtract(array_namespace(pixels).asarray(layer))
             rain = rain + layer
-        target[part] = _as_type(_host(pixels), source.dtype, target.dtype)
+        target[part] = _as_type(to_numpy(pixels), source.dtype, target.dtype)
         if rain_target is not None:
             integer = np.dtype(rain_target.dtype).kind in "ui"
             rain = rain / 2 + 0.5 if signed and integer else rain
@@ -879,7 +880,3 @@ def _as_type(pixels: Floats, source: Any, target: Any) -> Array:
         return quantize(pixels, source, target)
     limits = np.iinfo(target)
     return np.clip(np.rint(pixels), limits.min, limits.max).astype(target)
-
-
-def _host(array: Array) -> Floats:
-    return np.asarray(array.get() if is_cupy_array(array) else array)
