@@ -46,7 +46,7 @@ def fft(options: argparse.Namespace) -> dict[str, Any]:
     """The street in FFT pairs, to true excesses and to proven gaps."""
     yardstick = Yardstick(scenes.street(options.data_dir))
     method, rows = udg.PrimalDual(), []
-    for angle in ANGLES:
+    for angle in options.angles:
         Y = scenes.frame(options.data_dir, angle)
         problem = udg.Problem(Y, udg.RAIN_WEIGHTS, "rain")
         minimum = scenes.reference(problem, options.cache, options.reference_tol)
@@ -79,7 +79,7 @@ def peers(options: argparse.Namespace) -> dict[str, Any]:
     Y = scenes.crop(scenes.street(options.data_dir), options.side, options.side)
     problem = udg.Problem(Y, udg.RAIN_WEIGHTS, "rain")
     minimum = scenes.reference(problem, options.cache, options.reference_tol)
-    result = compare(Y, minimum, options.side // 2, options.cone_sides, options.limit)
+    result = compare(Y, minimum, options.side // 4, options.cone_sides, options.limit)
     return {"minimum": minimum.energy} | result
 
 
@@ -120,7 +120,7 @@ def memory(options: argparse.Namespace) -> dict[str, Any]:
     rows = []
     side = options.memory_side
     with tempfile.TemporaryDirectory() as folder:
-        for angle in ANGLES:
+        for angle in options.angles:
             image = read(sorted((options.data_dir / scenes.STREET).glob("*.png"))[0]).pixels
             image = np.stack([scenes.enlarge(image[..., k], side, side) for k in range(3)], axis=2)
             rainy = udg.synthesize(image, angle=angle, seed=scenes.SEED).rainy
@@ -308,6 +308,7 @@ def main() -> None:
     parser.add_argument("--cache", type=Path, help="folder that keeps reference minima")
     parser.add_argument("--json", type=Path, help="write the numbers to this file")
     parser.add_argument("--plot", type=Path, help="draw excess against time into this file")
+    parser.add_argument("--angles", type=float, nargs="+", default=list(ANGLES))
     parser.add_argument("--repeats", type=int, default=5, help="interleaved runs of each")
     parser.add_argument("--reference-tol", type=float, default=1e-7, help="gap of the minimum")
     parser.add_argument("--side", type=int, default=512, help="of peers' and alternation's picture")

@@ -143,7 +143,7 @@ def _tuned(peer: ModuleType, small: Array, limit: float) -> dict[str, Any]:
     """The options that are fastest to the smallest excess on a small picture."""
     problem = udg.Problem(small, udg.RAIN_WEIGHTS, "rain")
     stop = reference(problem, None, 1e-5).energy * (1 + min(EXCESSES))
-    best, fastest = peer.OPTIONS[0], limit / 4
+    best, fastest = peer.OPTIONS[len(peer.OPTIONS) // 2], limit
     for option in peer.OPTIONS:
         peer.solve(small, problem.weights, 2, None, **option)  # compiles
         seconds = _watched(peer, problem, stop, option, fastest).seconds_to(stop)
