@@ -120,11 +120,12 @@ def test_interrupt_drops_what_is_not_begun(tmp_path, address):
     tasks = tasks_in(tmp_path, *map(str, range(40)))
     with pytest.raises(KeyboardInterrupt):
         batch.run(tasks, work_slowly, dask=address, report=interrupt)
-    time.sleep(1)
-    begun = set(tmp_path.iterdir())
-    assert 0 < len(begun) < 20
-    time.sleep(1)
-    assert set(tmp_path.iterdir()) == begun
+    # Each takes half a second: when none begins for two, none will.
+    begun, before = set(tmp_path.iterdir()), None
+    while begun != before:
+        time.sleep(2)
+        begun, before = set(tmp_path.iterdir()), begun
+    assert 0 < len(begun) < len(tasks) / 2
 
 
 def test_no_tasks_need_no_cluster():
