@@ -50,8 +50,13 @@ def local_cluster(n_workers):
     )
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture
 def address(workers):
+    """The scheduler's, once both workers are back from being killed by the test before."""
+    deadline = time.monotonic() + 60
+    while len(workers.scheduler.workers) < 2:
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
     return workers.scheduler_address
 
 
