@@ -16,6 +16,7 @@ import json
 import logging
 import os
 import statistics
+import sys
 import tempfile
 import time
 from collections.abc import Callable
@@ -96,6 +97,7 @@ def main() -> None:
                 for count, cluster in ((1, one), (2, two)):
                     address = cluster.scheduler_address
                     times[count].append(seconds(lambda at=address, do=work: do(at)))
+                    print(f"{name}, {count}: {times[count][-1]:.2f} s", file=sys.stderr)
             ratios = [a / b for a, b in zip(times[1][1:], times[2][1:], strict=True)]
             results[name] = {
                 "seconds, 1 worker": [round(value, 2) for value in times[1][1:]],

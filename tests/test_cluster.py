@@ -24,7 +24,11 @@ from udg.batch import Task
 from udg.cli import main
 from udg.errors import ClusterError, FileError, InvalidInput, MissingExtra
 
-pytestmark = pytest.mark.skipif(os.name == "nt", reason="signals of POSIX")
+pytestmark = [
+    pytest.mark.skipif(os.name == "nt", reason="signals of POSIX"),
+    # On a busy machine distributed leaves connections to a killed worker to the collector.
+    pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning"),
+]
 
 
 @pytest.fixture(scope="module")
@@ -46,8 +50,13 @@ def local_cluster(n_workers):
     )
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture
 def address(workers):
+    """The scheduler's, once both workers are back from being killed by the test before."""
+    deadline = time.monotonic() + 60
+    while len(workers.scheduler.workers) < 2:
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
     return workers.scheduler_address
 
 
@@ -120,11 +129,12 @@ def test_interrupt_drops_what_is_not_begun(tmp_path, address):
     tasks = tasks_in(tmp_path, *map(str, range(40)))
     with pytest.raises(KeyboardInterrupt):
         batch.run(tasks, work_slowly, dask=address, report=interrupt)
-    time.sleep(1)
-    begun = set(tmp_path.iterdir())
-    assert 0 < len(begun) < 20
-    time.sleep(1)
-    assert set(tmp_path.iterdir()) == begun
+    # Each takes half a second: when none begins for two, none will.
+    begun, before = set(tmp_path.iterdir()), None
+    while begun != before:
+        time.sleep(2)
+        begun, before = set(tmp_path.iterdir()), begun
+    assert 0 < len(begun) < len(tasks) / 2
 
 
 def test_no_tasks_need_no_cluster():
@@ -148,12 +158,25 @@ def test_no_address(address):
         cluster.connect(address, patience=0.5)
 
 
-def test_no_workers():
-    with (
-        local_cluster(0) as empty,
-        pytest.raises(ClusterError, match="has no workers; start some with 'dask worker"),
+def test_no_workers(monkeypatch):
+    closed = []
+
+    class Client:
+        def __init__(self, address, **options):
+            self.address = address
+
+        def wait_for_workers(self, count, timeout):
+            raise TimeoutError(f"Only 0/{count} workers arrived after {timeout}")
+
+        def close(self):
+            closed.append(self.address)
+
+    monkeypatch.setattr("distributed.Client", Client)
+    with pytest.raises(
+        ClusterError, match="has no workers; start some with 'dask worker tcp://a:1'"
     ):
-        cluster.connect(empty.scheduler_address, patience=0.2)
+        cluster.connect("tcp://a:1")
+    assert closed == ["tcp://a:1"]
 
 
 def test_without_dask(monkeypatch):
