@@ -73,9 +73,6 @@ class Result:
         Image minus rain in every colour channel, in the image's range, never resampled.
     rain : array, float32, shape (H, W)
         R in the image's frame; 1 is full light.
-    background : array, float32, shape (H, W)
-        X in the image's frame, turned back when it is first asked for. It is that of the light
-        that was solved: the darkest channel in the rain model, luma in the signed one.
     rain_level : float
         In [0, 1]: 0 is no rain (nothing is taken), 1 rain without a doubt.
     angle : float
@@ -126,7 +123,11 @@ class Result:
 
     @cached_property
     def background(self) -> Array:
-        """X in the image's frame."""
+        """X in the image's frame, float32, shape (H, W); turned back when it is first asked for.
+
+        It is that of the light that was solved: the darkest colour channel in the rain model, luma
+        in the signed one.
+        """
         if self.layers:
             return self.layers[-1].background
         X, shape = self.solved.X, (self.rain.shape[0], self.rain.shape[1])
