@@ -36,7 +36,6 @@ def result_for(image, **settings):
             image - full * rain.reshape(rain.shape + (1,) * (image.ndim - 2)), 0, full
         ),
         rain=rain,
-        background=rain,
         rain_level=level,
         layers=tuple(several),
         angle=several[0].angle if several else 12.5 if angle == "auto" else angle,

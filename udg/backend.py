@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
-from array_api_compat import array_namespace, is_cupy_array
+from array_api_compat import array_namespace, is_cupy_array, is_numpy_array
 
 __all__ = ["clip", "finish", "in_blocks", "ndimage_of", "one_of_many", "threads", "to_numpy"]
 
@@ -71,8 +71,8 @@ def ndimage_of(array: Any) -> Any:
     return scipy.ndimage
 
 
-def clip(array: Any, low: Any, high: Any) -> Any:
-    """`clip` of the array's namespace; for CuPy its own.
+def clip(array: Any, low: Any, high: Any, *, in_place: bool = False) -> Any:
+    """`clip` of the array's namespace, for NumPy in the array itself if asked; for CuPy its own.
 
     That of array-api-compat writes through masks, and each makes the host wait for the device.
     """
@@ -80,6 +80,8 @@ def clip(array: Any, low: Any, high: Any) -> Any:
         import cupy
 
         return cupy.clip(array, low, high)
+    if in_place and is_numpy_array(array):
+        return np.clip(array, low, high, out=array)
     return array_namespace(array).clip(array, low, high)
 
 

@@ -57,10 +57,10 @@ def relative_gap(problem: Problem, objective: float, bound: float) -> float:
     return float(max(0.0, objective - bound) / max(objective, _NEGLIGIBLE * size))
 
 
-def clip_duals(problem: Problem, duals: Duals) -> Duals:
-    """The nearest duals inside their bounds."""
+def clip_duals(problem: Problem, duals: Duals, *, in_place: bool = False) -> Duals:
+    """The nearest duals inside their bounds; on NumPy, if asked, in the same arrays."""
     pairs = zip(duals, _bounds(problem), strict=True)
-    return Duals(*(clip(dual, -bound, bound) for dual, bound in pairs))
+    return Duals(*(clip(dual, -bound, bound, in_place=in_place) for dual, bound in pairs))
 
 
 def dual_bound(problem: Problem, duals: Duals) -> float:

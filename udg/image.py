@@ -121,10 +121,10 @@ class PreparedImage:
         result = xp.astype(self.pixels, xp.float32, copy=True)
         if result.ndim == 2:
             return clip(result - layer, self.low, self.high)
-        if layer.ndim == 2:
-            layer = layer[:, :, None]
-        colour = result[:, :, : self.colours] - layer
-        result[:, :, : self.colours] = clip(colour, self.low, self.high)
+        for channel in range(self.colours):  # one at a time: pictures are large
+            result[:, :, channel] -= layer if layer.ndim == 2 else layer[:, :, channel]
+            plane = clip(result[:, :, channel], self.low, self.high, in_place=True)
+            result[:, :, channel] = plane
         return result
 
 

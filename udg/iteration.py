@@ -8,10 +8,10 @@ import time
 from collections.abc import Callable, Sequence
 from typing import Literal, NamedTuple
 
-from array_api_compat import is_cupy_array
+from array_api_compat import array_namespace, is_cupy_array
 
 from udg.backend import finish
-from udg.certificate import energy_and_bound, relative_gap
+from udg.certificate import Duals, energy_and_bound, relative_gap
 from udg.errors import InvalidInput
 from udg.method import Estimate, Method
 from udg.objective import Problem
@@ -71,6 +71,7 @@ def minimize(
     tol: float = 1e-2,
     max_iter: int | None = None,
     warm_start: Estimate | None = None,
+    reuse: bool = False,
     history: bool = False,
     callback: Callable[[Checkpoint], bool | None] | None = None,
 ) -> Minimum:
@@ -86,6 +87,9 @@ def minimize(
         Default: ``method.default_max_iter``.
     warm_start : Estimate, optional
         X, R and duals of the problem's shape.
+    reuse : bool
+        Let the method work in the arrays of `warm_start`, whose content is then lost: it spares
+        the memory of copies.
     history, callback
         As in `solve`.
 
@@ -102,7 +106,8 @@ def minimize(
         max_iter = method.default_max_iter
     check_stopping(tol, max_iter)
     records: list[Checkpoint] = []
-    state = method.start(problem, warm_start)
+    state = method.start(problem, warm_start if reuse else _copied(warm_start))
+    del warm_start
     iteration, seconds, best_bound = 0, 0.0, -math.inf
     while True:
         estimate = method.estimate(problem, state)
@@ -116,12 +121,21 @@ def minimize(
         reason = stop(checkpoint, tol, max_iter, callback)
         if reason is not None:
             return Minimum(estimate, energy, gap, iteration, seconds, reason, tuple(records))
+        del estimate  # before the next one needs as much memory
         count = next_look(method, iteration, max_iter)
         began = time.perf_counter()
         state = method.advance(problem, state, count)
         finish(problem.Y)  # a GPU may not have begun
         seconds += time.perf_counter() - began
         iteration += count
+
+
+def _copied(estimate: Estimate | None) -> Estimate | None:
+    if estimate is None:
+        return None
+    xp = array_namespace(estimate.R)
+    X, R, *duals = (xp.asarray(u, copy=True) for u in (*estimate[:2], *estimate.duals))
+    return Estimate(X, R, Duals(*duals))
 
 
 def minimize_batch(

@@ -186,9 +186,9 @@ class Problem:
             return clip(R - shift, 0, self.upper)
         return shrink(R, shift) if self.weights.lam_r > 0 else R
 
-    def feasible(self, R: Array) -> Array:
-        """The nearest R that the model allows."""
-        return clip(R, 0, self.upper) if self.model == "rain" else R
+    def feasible(self, R: Array, *, in_place: bool = False) -> Array:
+        """The nearest R that the model allows; on NumPy, if asked, in the same array."""
+        return clip(R, 0, self.upper, in_place=in_place) if self.model == "rain" else R
 
     @cached_property
     def transform(self) -> Transform:

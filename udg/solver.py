@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from typing import Any, Literal, NamedTuple
 
 from array_api_compat import array_namespace
@@ -15,7 +16,7 @@ from udg.iteration import Checkpoint, Minimum, Reason, minimize
 from udg.method import Estimate, Method
 from udg.objective import Model, Problem, Weights
 from udg.operators import Boundary
-from udg.rotation import rotate, unrotate
+from udg.rotation import rotate, rotated_shape, unrotate
 from udg.settings import (
     MOST_LAYERS,
     Direction,
@@ -70,9 +71,8 @@ class Result:
     ----------
     derained : array, float32, the image's shape
         Image minus rain in every colour channel, in the image's range, never resampled.
-    rain, background : array, float32, shape (H, W)
-        R and X in the image's frame; 1 is full light. X is that of the light that was solved: the
-        darkest channel in the rain model, luma in the signed one.
+    rain : array, float32, shape (H, W)
+        R in the image's frame; 1 is full light.
     rain_level : float
         In [0, 1]: 0 is no rain (nothing is taken), 1 rain without a doubt.
     angle : float
@@ -100,11 +100,12 @@ class Result:
         One a direction if rain of several was asked for, each from what the one before left;
         ``derained``, ``rain`` and ``background`` are then of all together, and everything else of
         the first. Empty for a single direction.
+    shift : float
+        Signed model: what the gauge moved from rain to background.
     """
 
     derained: Array = field(repr=False)
     rain: Array = field(repr=False)
-    background: Array = field(repr=False)
     rain_level: float
     angle: float
     confidence: float | None
@@ -118,6 +119,20 @@ class Result:
     history: tuple[Checkpoint, ...] = field(repr=False)
     solved: Solved = field(repr=False)
     layers: tuple[Result, ...] = field(default=(), repr=False)
+    shift: float = field(default=0.0, repr=False)
+
+    @cached_property
+    def background(self) -> Array:
+        """X in the image's frame, float32, shape (H, W); turned back when it is first asked for.
+
+        It is that of the light that was solved: the darkest colour channel in the rain model, luma
+        in the signed one.
+        """
+        if self.layers:
+            return self.layers[-1].background
+        X, shape = self.solved.X, (self.rain.shape[0], self.rain.shape[1])
+        fine = X.shape[1] // rotated_shape(shape, self.angle)[1]
+        return unrotate(X, self.angle, shape, fine) + self.shift
 
 
 def solve(
@@ -273,20 +288,19 @@ def _layer(
     warm_start: Result | None = None,
 ) -> Result:
     """Decompose for one direction."""
-    light, degrees = light_of(image, settings), direction.degrees
+    degrees, shape = direction.degrees, (image.pixels.shape[0], image.pixels.shape[1])
     fine = fineness(settings, degrees)
-    problem = frame_problem(rotate(light, degrees, fine), settings, fine)
+    problem = frame_problem(rotate(light_of(image, settings), degrees, fine), settings, fine)
     start = None if warm_start is None else _earlier(warm_start, problem)
-    problem, minimum = _passes(problem, settings, direction.level, min(light.shape), start)
+    problem, minimum = _passes(problem, settings, direction.level, min(shape), start)
     X, R, duals = minimum.estimate
-    rain, background = (unrotate(layer, degrees, light.shape, fine) for layer in (R, X))
-    if settings.model == "signed":
-        shift = centre(rain, settings.gauge)
-        rain, background = rain - shift, background + shift
+    rain = unrotate(R, degrees, shape, fine)
+    shift = float(centre(rain, settings.gauge)) if settings.model == "signed" else 0.0
+    if shift:
+        rain = rain - shift
     return Result(
         derained=image.subtract(rain),
         rain=rain,
-        background=background,
         rain_level=direction.level,
         angle=degrees,
         confidence=direction.confidence,
@@ -299,6 +313,7 @@ def _layer(
         reason=minimum.reason,
         history=minimum.history,
         solved=Solved(problem, X, R, duals),
+        shift=shift,
     )
 
 
@@ -310,10 +325,10 @@ def _passes(
     start: Estimate | None,
 ) -> tuple[Problem, Minimum]:
     """Solve once or, in the rain model, again with the doubts that the pass before raised."""
-    from udg.presence import caution, reweighting, unevenness
+    from udg.presence import caution
 
     xp = array_namespace(problem.Y)
-    passes, doubt = settings.passes, 1.0
+    passes, doubt, reuse = settings.passes, 1.0, False
     if settings.model == "rain" and level == 0:
         problem = replace(problem, ceiling=xp.zeros_like(problem.Y))
         passes = 1
@@ -328,17 +343,25 @@ def _passes(
             tol=tolerance(settings, last=left == 0),
             max_iter=settings.max_iter - iterations,
             warm_start=start,
+            reuse=reuse,
             history=settings.history,
             callback=settings.callback,
         )
         iterations, seconds = iterations + minimum.iterations, seconds + minimum.seconds
         if left == 0 or minimum.reason != "gap":
             break
-        R, start = minimum.estimate.R, minimum.estimate
-        uneven = unevenness(R, shorter_side)
-        places = doubt * uneven * reweighting(R, uneven, settings.weights.lam_r)
-        problem = replace(problem, doubt=xp.astype(places, R.dtype))
+        start, reuse = minimum.estimate, True
+        problem = replace(problem, doubt=doubt * _doubts(start.R, settings, shorter_side))
     return problem, minimum._replace(iterations=iterations, seconds=seconds)
+
+
+def _doubts(R: Array, settings: Settings, shorter_side: int) -> Array:
+    """What a pass makes of the rain that the one before found."""
+    from udg.presence import reweighting, unevenness
+
+    uneven = unevenness(R, shorter_side)
+    places = uneven * reweighting(R, uneven, settings.weights.lam_r)
+    return array_namespace(R).astype(places, R.dtype)
 
 
 def _given_layers(
@@ -376,7 +399,6 @@ def _together(layers: list[Result]) -> Result:
         first,
         derained=last.derained,
         rain=rain,
-        background=last.background,
         layers=tuple(layers),
     )
 

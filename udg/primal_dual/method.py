@@ -116,9 +116,8 @@ class PrimalDual:
         if warm is None:
             zero = xp.zeros_like(problem.Y)
             return State(zero, Duals(*(xp.zeros_like(zero) for _ in Duals._fields)))
-        duals = clip_duals(problem, warm.duals)
-        owned = Duals(*(xp.asarray(dual, copy=True) for dual in duals))
-        return State(xp.asarray(problem.feasible(warm.R), copy=True), owned)
+        duals = clip_duals(problem, warm.duals, in_place=True)
+        return State(problem.feasible(warm.R, in_place=True), duals)
 
     def advance(self, problem: Problem, state: State, iterations: int) -> State:
         """`iterations` steps; the fused kernels for NumPy and CuPy use up the state given."""
