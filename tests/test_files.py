@@ -505,7 +505,7 @@ def test_failure_while_writing_leaves_nothing(folder, monkeypatch, error, raised
     broken = []
 
     def fail(self, mode="r", *rest, **options):
-        if mode != "xb" or self in broken:
+        if mode != "x+b" or self in broken:
             return real(self, mode, *rest, **options)
         broken.append(self)
         return FailingFile(self, error)

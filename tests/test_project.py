@@ -30,18 +30,39 @@ PUBLIC = {
     "functions": {
         "estimate_angle",
         "minimize",
+        "minimize_batch",
         "niqe",
         "objective",
         "psnr_rgb",
         "psnr_y",
         "render_streaks",
         "solve",
+        "solve_blocks",
+        "solve_tiles",
         "ssim_y",
         "synthesize",
     },
     "methods": {"Alternating", "Joint", "PrimalDual"},
-    "records": {"Angle", "Checkpoint", "Problem", "Result", "Solved", "Synthetic", "Weights"},
-    "errors": {"Diverged", "FileError", "InvalidImage", "InvalidInput", "MissingExtra", "UdgError"},
+    "records": {
+        "Angle",
+        "Checkpoint",
+        "LazyResult",
+        "Problem",
+        "Result",
+        "Solved",
+        "Synthetic",
+        "TiledResult",
+        "Weights",
+    },
+    "errors": {
+        "ClusterError",
+        "Diverged",
+        "FileError",
+        "InvalidImage",
+        "InvalidInput",
+        "MissingExtra",
+        "UdgError",
+    },
 }
 
 
@@ -82,7 +103,18 @@ def test_import_is_light() -> None:
         [sys.executable, "-c", program], env=environment, capture_output=True, text=True, check=True
     ).stdout.split()
     assert "udg.solver" in loaded
-    heavy = {"click", "cupy", "llvmlite", "matplotlib", "numba", "pyfftw", "scipy.fft", "skimage"}
+    heavy = {
+        "click",
+        "cupy",
+        "dask",
+        "distributed",
+        "llvmlite",
+        "matplotlib",
+        "numba",
+        "pyfftw",
+        "scipy.fft",
+        "skimage",
+    }
     assert not {*heavy, "torch"} & set(loaded)
 
 
@@ -215,21 +247,23 @@ def test_readme_names_the_defaults() -> None:
     said = dict(rows)
     weights = dataclasses.asdict(udg.RAIN_WEIGHTS)
     assert {name: float(said.pop(name)) for name in weights} == weights
-    assert int(said.pop("passes")) == udg.solver._DEFAULTS["rain"]["passes"]
+    assert int(said.pop("passes")) == udg.settings._DEFAULTS["rain"]["passes"]
     parameters = inspect.signature(udg.solve).parameters
     assert said == {name: str(parameters[name].default) for name in said}
     assert set(said) == {"strength", "rain_level", "angle", "n_layers"}
 
 
 def test_readme_links_lead_somewhere() -> None:
-    text = read("README.md")
-    headings = re.findall(r"^#+ (.+)$", text, flags=re.MULTILINE)
-    anchors = {heading.lower().replace(" ", "-") for heading in headings}
-    for target in re.findall(r"\]\(([^)]+)\)", text):
-        if target.startswith("#"):
-            assert target[1:] in anchors
-        elif "://" not in target:
-            assert (ROOT / target).exists(), target
+    def anchors(text: str) -> set[str]:
+        headings = re.findall(r"^#+ (.+)$", text, flags=re.MULTILINE)
+        return {heading.lower().replace(" ", "-") for heading in headings}
+
+    for target in re.findall(r"\]\(([^)]+)\)", read("README.md")):
+        if "://" not in target:
+            path, _, anchor = target.partition("#")
+            path = path or "README.md"
+            assert (ROOT / path).exists(), target
+            assert not anchor or anchor in anchors(read(path)), target
 
 
 def test_readme_picture_is_small() -> None:

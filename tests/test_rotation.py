@@ -4,11 +4,12 @@ import math
 
 import numpy as np
 import pytest
+from scipy.ndimage import gaussian_filter
 from skimage import data
 from skimage.transform import rotate as skimage_rotate
 
 from udg.errors import InvalidInput
-from udg.rotation import rotate, rotated_shape, unrotate
+from udg.rotation import common_grid, rotate, rotated_shape, unrotate
 
 SHAPES = [(64, 64), (65, 65), (64, 91), (91, 64), (37, 120), (2, 3)]
 ANGLES = [-45.0, -30.0, -7.3, 0.1, 10.0, 45.0, 60.0, 89.9, 135.0]
@@ -183,3 +184,18 @@ def test_unusable_arrays_are_refused() -> None:
         rotate(np.zeros((8, 8), np.uint8), 10.0)
     with pytest.raises(InvalidInput, match="rotate"):
         unrotate(np.zeros((8, 8), np.float32), 10.0, (8, 8))
+
+
+@pytest.mark.parametrize(("angle", "fine"), [(15.0, 1), (-33.0, 2), (90.0, 1)])
+def test_windows_are_sampled_on_the_grid_of_the_whole_picture(angle, fine):
+    """Every sample in the middle of a window's frame is one of the whole picture's frame."""
+    image = gaussian_filter(np.random.default_rng(0).random((120, 170)), 1)
+    window = slice(31, 100), slice(37, 141)
+    shift = common_grid(window, image.shape, angle, fine)
+    assert max(map(abs, shift)) <= 0.5
+    whole, part = rotate(image, angle, fine), rotate(image[window], angle, fine, shift)
+    middle = part[tuple(slice(side // 2 - 9, side // 2 + 9) for side in part.shape)]
+    places = np.lib.stride_tricks.sliding_window_view(whole, middle.shape)
+    assert np.abs(places - middle).max(axis=(2, 3)).min() < 1e-6
+    back = unrotate(part, angle, image[window].shape, fine, shift)
+    assert np.abs(back - image[window])[20:-20, 20:-20].max() < 0.02

@@ -5,13 +5,24 @@ from typing import TYPE_CHECKING
 from udg._version import __version__
 from udg.admm import Alternating, Joint
 from udg.angle import Angle, estimate_angle
-from udg.errors import Diverged, FileError, InvalidImage, InvalidInput, MissingExtra, UdgError
-from udg.iteration import Checkpoint, minimize
+from udg.blocks import LazyResult, solve_blocks
+from udg.errors import (
+    ClusterError,
+    Diverged,
+    FileError,
+    InvalidImage,
+    InvalidInput,
+    MissingExtra,
+    UdgError,
+)
+from udg.iteration import Checkpoint, minimize, minimize_batch
 from udg.metrics import niqe, psnr_rgb, psnr_y, ssim_y
 from udg.objective import PAPER_WEIGHTS, RAIN_WEIGHTS, STRIPE_WEIGHTS, Problem, Weights, objective
 from udg.primal_dual import PrimalDual
 from udg.rain import Synthetic, render_streaks, synthesize
-from udg.solver import PAPER, Result, Solved, solve
+from udg.settings import PAPER
+from udg.solver import Result, Solved, solve
+from udg.tiles import TiledResult, solve_tiles
 
 if TYPE_CHECKING:
     from udg import net as net
@@ -34,28 +45,34 @@ __all__ = [
     "Alternating",
     "Angle",
     "Checkpoint",
+    "ClusterError",
     "Diverged",
     "FileError",
     "InvalidImage",
     "InvalidInput",
     "Joint",
+    "LazyResult",
     "MissingExtra",
     "PrimalDual",
     "Problem",
     "Result",
     "Solved",
     "Synthetic",
+    "TiledResult",
     "UdgError",
     "Weights",
     "__version__",
     "estimate_angle",
     "minimize",
+    "minimize_batch",
     "niqe",
     "objective",
     "psnr_rgb",
     "psnr_y",
     "render_streaks",
     "solve",
+    "solve_blocks",
+    "solve_tiles",
     "ssim_y",
     "synthesize",
 ]

@@ -9,13 +9,22 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from numba import njit, prange
+from numba import get_num_threads, njit, prange
 
+from udg.backend import in_blocks, threads
 from udg.objective import Problem
 
-__all__ = ["energy_and_bound", "sparsity_rows"]
+__all__ = ["blocks_for", "energy_and_bound", "sparsity_rows"]
 
 Array = Any
+
+# Blocks smaller than this, in pixels, gain little from threads.
+_MIN_BLOCK = 1 << 16
+
+
+def blocks_for(Y: Array) -> int:
+    """How many blocks of rows are worth a thread each; 1 or less is none."""
+    return int(min(threads(), get_num_threads(), Y.size // _MIN_BLOCK))
 
 
 def sparsity_rows(problem: Problem) -> Array:
@@ -31,11 +40,13 @@ def energy_and_bound(
 ) -> tuple[float, float]:
     """E(X, R) and D(duals) for ``model="rain"``; R must be feasible."""
     weights = problem.weights
-    rows = _rows(
+    rows = np.empty((problem.Y.shape[0], 2))
+    arguments = (
         problem.Y, problem.upper, sparsity_rows(problem), X, R, *duals,
         weights.tau, weights.lam_x, weights.lam_y,
-        problem.boundary == "periodic",
+        problem.boundary == "periodic", rows,
     )  # fmt: skip
+    in_blocks(_all_rows_parallel, _all_rows_serial, arguments, blocks_for(problem.Y))
     energy, bound = rows.sum(axis=0)
     return float(energy), float(bound)
 
@@ -95,14 +106,14 @@ def _bound_row(  # type: ignore[no-untyped-def]
     return total
 
 
-@njit(cache=True, fastmath=True, parallel=True, nogil=True)
+@njit(cache=True, fastmath=True, nogil=True)
 def _rows(  # type: ignore[no-untyped-def]
-    Y, U, L, X, R, pa, pc, q, s, tau, lam_x, lam_y, periodic
+    Y, U, L, X, R, pa, pc, q, s, tau, lam_x, lam_y, periodic, result, first, stop
 ):
+    """Shares of rows `first` to `stop` in E and D."""
     height, width = Y.shape
     wrap = 1.0 if periodic else 0.0
-    result = np.empty((height, 2))
-    for i in prange(height):
+    for i in range(first, stop):
         here = 1.0 if i < height - 1 else wrap
         back = 1.0 if i > 0 else wrap
         below, above = (i + 1) % height, (i - 1) % height
@@ -114,5 +125,22 @@ def _rows(  # type: ignore[no-untyped-def]
         result[i, 0] = energy
         result[i, 1] = _bound_row(
             Y, U, L, pa, pc, q, s, i, above, tau, lam_x, lam_y, here, back, wrap
-        )  # fmt: skip
-    return result
+        )
+
+
+@njit(cache=True, fastmath=True, nogil=True)
+def _all_rows_serial(  # type: ignore[no-untyped-def]
+    Y, U, L, X, R, pa, pc, q, s, tau, lam_x, lam_y, periodic, result
+):
+    height = Y.shape[0]
+    _rows(Y, U, L, X, R, pa, pc, q, s, tau, lam_x, lam_y, periodic, result, 0, height)
+
+
+@njit(cache=True, fastmath=True, parallel=True, nogil=True)
+def _all_rows_parallel(  # type: ignore[no-untyped-def]
+    Y, U, L, X, R, pa, pc, q, s, tau, lam_x, lam_y, periodic, result, blocks
+):
+    height = Y.shape[0]
+    for b in prange(blocks):
+        first, stop = b * height // blocks, (b + 1) * height // blocks
+        _rows(Y, U, L, X, R, pa, pc, q, s, tau, lam_x, lam_y, periodic, result, first, stop)

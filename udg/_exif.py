@@ -14,7 +14,8 @@ __all__ = ["ABOUT_THE_PICTURE", "ORIENTATION", "Directory", "from_tiff", "pack",
 ORIENTATION = 0x0112
 _ORDERS = {b"II": "<", b"MM": ">"}
 _SIZES = {1: 1, 2: 1, 3: 2, 4: 4, 5: 8, 6: 1, 7: 1, 8: 2, 9: 4, 10: 8, 11: 4, 12: 8, 13: 4}
-_LONG = 4
+_SIZES |= {16: 8, 17: 8, 18: 8}  # of BigTIFF
+_LONG, _LONG8 = 4, 16
 _POINTERS = (0x8769, 0x8825, 0xA005)  # to the directories of Exif, GPS and interoperability
 # Description, make, model, software, date, artist, host, copyright: what a TIFF's first
 # directory says of the picture; its other tags say how the pixels are stored.
@@ -45,8 +46,6 @@ def upright(blob: bytes) -> tuple[int, bytes]:
 
 def from_tiff(data: bytes, *, description: bool = True) -> bytes | None:
     """Collect what a TIFF file says of the picture into a blob; None if it says nothing."""
-    if struct.unpack_from(f"{_ORDERS[data[:2]]}H", data, 2) != (42,):
-        return None  # BigTIFF has wider entries; EXIF in it is rare
     order, directory = parse(data)
     wanted = (*ABOUT_THE_PICTURE[not description :], *_POINTERS)
     kept: Directory = {tag: value for tag, value in directory.items() if tag in wanted}
@@ -58,41 +57,60 @@ def from_tiff(data: bytes, *, description: bool = True) -> bytes | None:
 def parse(blob: bytes) -> tuple[str, Directory]:
     """Return the byte order (``<`` or ``>``) and the first directory with those inside it."""
     order = _ORDERS[blob[:2]]
-    (start,) = struct.unpack_from(f"{order}I", blob, 4)
-    return order, _parse(blob, start, order, depth=3)
+    big = struct.unpack_from(f"{order}H", blob, 2) == (43,)
+    (start,) = (
+        struct.unpack_from(f"{order}Q", blob, 8)
+        if big
+        else (struct.unpack_from(f"{order}I", blob, 4))
+    )
+    return order, _parse(blob, start, order, big, depth=3)
 
 
-def _parse(blob: bytes, start: int, order: str, depth: int) -> Directory:
-    (count,) = struct.unpack_from(f"{order}H", blob, start)
+def _parse(blob: bytes, start: int, order: str, big: bool, depth: int) -> Directory:
+    counter, layout, room = ("Q", "HHQQ", 8) if big else ("H", "HHII", 4)
+    (count,) = struct.unpack_from(f"{order}{counter}", blob, start)
     directory: Directory = {}
-    for entry in range(start + 2, start + 2 + 12 * count, 12):
-        tag, kind, number, pointer = struct.unpack_from(f"{order}HHII", blob, entry)
+    first, length = (
+        start + struct.calcsize(f"{order}{counter}"),
+        struct.calcsize(f"{order}{layout}"),
+    )
+    for entry in range(first, first + length * count, length):
+        tag, kind, number, pointer = struct.unpack_from(f"{order}{layout}", blob, entry)
         if tag in _POINTERS:
+            if big and kind == _LONG:
+                (pointer,) = struct.unpack_from(f"{order}I", blob, entry + length - room)
             if depth and tag not in directory:  # each of them once, or a loop could take for ever
-                directory[tag] = _parse(blob, pointer, order, depth - 1)
+                directory[tag] = _parse(blob, pointer, order, big, depth - 1)
             continue
         size = number * _SIZES[kind]
-        where = pointer if size > 4 else entry + 8
+        where = pointer if size > room else entry + length - room
         directory[tag] = kind, blob[where : where + size]
     return directory
 
 
-def pack(directory: Directory, order: str, base: int) -> bytes:
-    """Encode a directory, and those inside it, as they must stand at offset ``base`` of a file."""
-    data_at = base + 2 + 12 * len(directory) + 4
+def pack(directory: Directory, order: str, base: int, *, big: bool = False) -> bytes:
+    """Encode a directory, and those inside it, as they must stand at offset ``base`` of a file.
+
+    ``big`` is for BigTIFF, whose numbers are wider.
+    """
+    counter, layout, word = ("Q", "HHQ", "Q") if big else ("H", "HHI", "I")
+    room = struct.calcsize(f"{order}{word}")
+    length = struct.calcsize(f"{order}{layout}") + room
+    data_at = base + struct.calcsize(f"{order}{counter}") + length * len(directory) + room
     entries, data = [], b""
     for tag, value in sorted(directory.items()):
         here = data_at + len(data)
         if isinstance(value, dict):
-            kind, number, field = _LONG, 1, struct.pack(f"{order}I", here)
-            data += pack(value, order, here)
+            kind, number = _LONG8 if big else _LONG, 1
+            field = struct.pack(f"{order}{word}", here)
+            data += pack(value, order, here, big=big)
         else:
             kind, content = value
             number = len(content) // _SIZES[kind]
-            field = content.ljust(4, b"\0")
-            if len(content) > 4:
-                field = struct.pack(f"{order}I", here)
+            field = content.ljust(room, b"\0")
+            if len(content) > room:
+                field = struct.pack(f"{order}{word}", here)
                 data += content + b"\0" * (len(content) % 2)  # offsets must be even
-        entries.append(struct.pack(f"{order}HHI", tag, kind, number) + field)
-    count = struct.pack(f"{order}H", len(directory))
-    return count + b"".join(entries) + b"\0\0\0\0" + data
+        entries.append(struct.pack(f"{order}{layout}", tag, kind, number) + field)
+    count = struct.pack(f"{order}{counter}", len(directory))
+    return count + b"".join(entries) + b"\0" * room + data

@@ -11,8 +11,9 @@ from typing import Any, Literal, NamedTuple
 
 import numpy as np
 
+from udg.backend import to_numpy
 from udg.errors import InvalidInput
-from udg.image import DataRange, prepare
+from udg.image import BlockMeans, DataRange, prepare, shrunk
 
 __all__ = ["Angle", "estimate_angle"]
 
@@ -108,7 +109,7 @@ def estimate_angle(
         raise InvalidInput(f"sign is {sign!r}; give 'bright' or 'both'")
     if not 0 < limit <= 90:
         raise InvalidInput(f"limit is {limit}; give a number of degrees above 0, at most 90")
-    luma = np.asarray(prepare(image, data_range).luma())
+    luma = to_numpy(prepare(image, data_range).luma())
     details = bright_details(luma) if sign == "bright" else signed_details(luma)
     if min(details.shape) < _SMALLEST or not details.any():
         return Angle(0.0, 0.0)
@@ -169,20 +170,16 @@ def _clipped(detail: Floats) -> Floats:
 
 
 def _shrink(luma: Floats) -> Floats:
-    from skimage.transform import downscale_local_mean, resize
+    scale = luma_scale(luma.shape)
+    return shrunk(BlockMeans.of(luma, scale), luma.shape, scale)
 
-    scale = max((_AREA / luma.size) ** 0.5, _SHORT_SIDE / min(luma.shape))
-    if scale >= 1:
-        return luma
-    blocks = int(1 / scale)
-    # Whole blocks first: cheap for photos of any size; what they cut off at the ends is dropped.
-    height, width = (n // blocks * blocks for n in luma.shape)
-    coarse: Floats = downscale_local_mean(  # type: ignore[no-untyped-call]
-        luma[:height, :width], (blocks, blocks)
-    )
-    shape = round(height * scale), round(width * scale)
-    small = resize(coarse, shape, order=1, anti_aliasing=True)  # type: ignore[no-untyped-call]
-    return np.asarray(small, dtype=np.float32)
+
+def luma_scale(shape: tuple[int, ...]) -> float:
+    """Scale, at most 1, at which directions are looked for in a picture of that shape."""
+    height, width = shape[:2]
+    scale = max((_AREA / (height * width)) ** 0.5, _SHORT_SIDE / min(height, width))
+    # A picture that is shrunk already stays as it is.
+    return scale if scale < 0.99 else 1.0
 
 
 def direction_scores(details: Floats) -> tuple[Floats, Floats]:

@@ -1,21 +1,63 @@
-"""What the machine and the kind of array decide: threads, and where scipy.ndimage's twin lives."""
+"""What the machine and the kind of array decide: threads, SciPy's ndimage or CuPy's, copies."""
 
 from __future__ import annotations
 
 import os
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
-from array_api_compat import is_cupy_array
+import numpy as np
+from array_api_compat import array_namespace, is_cupy_array, is_numpy_array
 
-__all__ = ["ndimage_of", "threads"]
+__all__ = ["clip", "finish", "in_blocks", "ndimage_of", "one_of_many", "threads", "to_numpy"]
+
+_here = threading.local()
+_parallel = threading.Lock()  # held while a parallel kernel runs
 
 
 def threads() -> int:
-    """NUMBA_NUM_THREADS if set (a batch gives each worker its share), else the usable cores."""
+    """NUMBA_NUM_THREADS if set (a batch gives each worker its share), else the usable cores.
+
+    One within `one_of_many`, unless the variable is set.
+    """
     limit = os.environ.get("NUMBA_NUM_THREADS", "")
     if limit.isdigit() and int(limit) > 0:
         return int(limit)
+    if getattr(_here, "one_of_many", False):
+        return 1
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+@contextmanager
+def one_of_many() -> Iterator[None]:
+    """Mark this thread's work as one of many tasks that a scheduler keeps the cores busy with."""
+    before = getattr(_here, "one_of_many", False)
+    _here.one_of_many = True
+    try:
+        yield
+    finally:
+        _here.one_of_many = before
+
+
+def in_blocks(
+    parallel: Callable[..., Any],
+    serial: Callable[..., Any],
+    arguments: tuple[Any, ...],
+    blocks: int,
+) -> Any:
+    """Call a parallel kernel on so many blocks; its serial twin for one, or if it cannot be had.
+
+    Only one thread may be in a parallel kernel: numba's workqueue layer, the only one in some
+    installations, aborts the process when it is entered twice. The others are busy enough.
+    """
+    if blocks > 1 and _parallel.acquire(blocking=False):
+        try:
+            return parallel(*arguments, blocks)
+        finally:
+            _parallel.release()
+    return serial(*arguments)
 
 
 def ndimage_of(array: Any) -> Any:
@@ -27,3 +69,30 @@ def ndimage_of(array: Any) -> Any:
     import scipy.ndimage
 
     return scipy.ndimage
+
+
+def clip(array: Any, low: Any, high: Any, *, in_place: bool = False) -> Any:
+    """`clip` of the array's namespace, for NumPy in the array itself if asked; for CuPy its own.
+
+    That of array-api-compat writes through masks, and each makes the host wait for the device.
+    """
+    if is_cupy_array(array):
+        import cupy
+
+        return cupy.clip(array, low, high)
+    if in_place and is_numpy_array(array):
+        return np.clip(array, low, high, out=array)
+    return array_namespace(array).clip(array, low, high)
+
+
+def to_numpy(array: Any) -> np.ndarray[Any, Any]:
+    """The array itself if it is NumPy's, else its values copied to the host."""
+    return np.asarray(array.get() if is_cupy_array(array) else array)
+
+
+def finish(array: Any) -> None:
+    """Wait until what was asked of the array's device is done: what a clock needs."""
+    if is_cupy_array(array):
+        import cupy
+
+        cupy.cuda.get_current_stream().synchronize()

@@ -1,8 +1,8 @@
 """Many files: which ones, where to, and one failure that does not stop the rest.
 
 `expand` finds the pictures, `plan` says where each result goes, `pending` sorts out what is already
-there, and `run` does the work in this process or in several. The methods are imported where the
-work is done.
+there, and `run` does the work in this process, in several, or on a Dask cluster. The methods are
+imported where the work is done.
 """
 
 from __future__ import annotations
@@ -15,10 +15,12 @@ import multiprocessing
 import os
 import signal
 import sys
+import threading
 import traceback
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from contextlib import closing, contextmanager, suppress
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
+from functools import partial
 from multiprocessing.connection import Connection, wait
 from multiprocessing.context import SpawnProcess
 from pathlib import Path
@@ -28,11 +30,14 @@ import numpy as np
 
 from udg.errors import FileError, InvalidInput, UdgError
 from udg.files import FORMATS, Picture, format_of, quantize, read, write
+from udg.windows import is_zarr
 
 __all__ = [
+    "LARGE",
     "Found",
     "Outcome",
     "Task",
+    "Tiling",
     "angle_file",
     "derain",
     "derain_file",
@@ -46,6 +51,11 @@ __all__ = [
     "run",
     "synthesize_file",
 ]
+
+#: Pixels beyond which a picture is solved by tiles. In one piece it takes some 140 bytes a pixel
+#: where the rain is nearly vertical and half as much again at 45°, so that 16 million stay below
+#: 4 GB; most cameras' pictures are smaller.
+LARGE = 16e6
 
 _PATIENCE = 20.0  # seconds for a process to clean up before it is killed
 _LAYER_FACTS = ("angle", "confidence", "gap", "iterations", "seconds")
@@ -158,7 +168,7 @@ def expand(
     """
     found: dict[Path, Found] = {}
     for given in map(Path, inputs):
-        if given.is_dir():
+        if given.is_dir() and not is_zarr(given):
             paths = sorted(given.rglob("*") if recursive else given.iterdir())
             if outside is not None and given.resolve() in outside.resolve().parents:
                 paths = [path for path in paths if outside.resolve() not in path.resolve().parents]
@@ -179,8 +189,10 @@ def expand(
 
 
 def is_picture(path: Path) -> bool:
-    """Whether a file in a folder is meant as a picture: by its suffix, and not hidden."""
-    return path.suffix.lower() in FORMATS and not path.name.startswith(".") and path.is_file()
+    """Whether something in a folder is meant as a picture: by its suffix, and not hidden."""
+    if path.suffix.lower() not in FORMATS or path.name.startswith("."):
+        return False
+    return is_zarr(path) if path.suffix.lower() == ".zarr" else path.is_file()
 
 
 def plan(found: Sequence[Found], output: Path, *, rain: bool = False) -> list[Task]:
@@ -206,10 +218,11 @@ def plan(found: Sequence[Found], output: Path, *, rain: bool = False) -> list[Ta
         ``output`` cannot be what is needed, results would meet, or one would replace an input.
     """
     single = len(found) == 1
-    like_file = output.suffix.lower() in FORMATS and not output.is_dir()
+    folder = output.is_dir() and not is_zarr(output)
+    like_file = output.suffix.lower() in FORMATS and not folder
     if like_file and not single:
         raise InvalidInput(f"{output} is one file for {len(found)} pictures; give a folder")
-    as_file = like_file or (single and bool(output.suffix) and not output.is_dir())
+    as_file = like_file or (single and bool(output.suffix) and not folder)
     if as_file:
         try:
             format_of(output)
@@ -289,6 +302,7 @@ def run(
     work: Work,
     *,
     jobs: int = 1,
+    dask: str | None = None,
     report: Callable[[Outcome], object] = lambda outcome: None,
 ) -> list[Outcome]:
     """Do the work on every task; a failure is that task's outcome and stops nothing else.
@@ -298,10 +312,14 @@ def run(
     tasks : sequence of Task
         What to do.
     work : callable
-        ``work(task)`` returns a dict of facts. With several jobs it is pickled.
+        ``work(task)`` returns a dict of facts. With several jobs or a cluster it is pickled.
     jobs : int
         Number of processes; one means this process. A script that asks for more must start its
         own work under ``if __name__ == "__main__":``, as for `multiprocessing`.
+    dask : str, optional
+        Address of a Dask scheduler, such as ``"tcp://host:8786"``: its workers do the tasks, and
+        ``jobs`` is not used. They must see every file under the same path. If a worker dies,
+        another one does its tasks again.
     report : callable
         Called with each outcome as soon as it is known.
 
@@ -313,10 +331,20 @@ def run(
     Raises
     ------
     KeyboardInterrupt
-        Outcomes so far were reported, and no process is left behind.
+        Outcomes so far were reported, and no process is left behind. Workers of a cluster finish
+        the tasks that they have begun.
+    ClusterError
+        The scheduler cannot be reached, or has no workers.
+    MissingExtra
+        Dask is asked for and not installed.
     """
     jobs = min(jobs, len(tasks))
-    results = _in_processes(tasks, work, jobs) if jobs > 1 else _here(tasks, work)
+    if dask is not None:
+        results = _on_cluster(tasks, work, dask)
+    elif jobs > 1:
+        results = _in_processes(tasks, work, jobs)
+    else:
+        results = _here(tasks, work)
     outcomes: dict[Task, Outcome] = {}
     with closing(results):  # ends the processes now, not when it is collected
         for outcome in results:
@@ -351,8 +379,10 @@ def _in_words(error: Exception) -> str:
 
 @contextmanager
 def _collected_warnings(notes: list[str]) -> Iterator[None]:
-    """Keep what udg warns of for the end, out of the progress bar."""
+    """Keep what udg warns of in this thread for the end, out of the progress bar."""
     handler = logging.Handler(logging.WARNING)
+    thread = threading.get_ident()
+    handler.addFilter(lambda record: record.thread == thread)  # a worker may have several at work
     handler.emit = lambda record: notes.append(record.getMessage())  # type: ignore[method-assign]
     logger = logging.getLogger("udg")
     logger.addHandler(handler)
@@ -360,6 +390,23 @@ def _collected_warnings(notes: list[str]) -> Iterator[None]:
         yield
     finally:
         logger.removeHandler(handler)
+
+
+def _on_cluster(tasks: Iterable[Task], work: Work, address: str) -> Generator[Outcome, None, None]:
+    from udg import cluster
+
+    asked = {_anywhere(task): task for task in tasks}
+    for task, answer in cluster.as_finished(partial(_attempt, work), list(asked), address):
+        if isinstance(answer, Outcome):
+            yield replace(answer, task=asked[task])
+        else:
+            yield Outcome(asked[task], error=str(answer))
+
+
+def _anywhere(task: Task) -> Task:
+    """The task with paths that do not depend on the current folder, which is each worker's own."""
+    paths = {name: getattr(task, name) for name in ("source", "target", "rain", "reference")}
+    return replace(task, **{name: path and path.absolute() for name, path in paths.items()})
 
 
 def _in_processes(tasks: Iterable[Task], work: Work, jobs: int) -> Generator[Outcome, None, None]:
@@ -457,15 +504,49 @@ def _cause_of_death(code: int | None) -> str:
 # Work on one picture
 
 
-def derain_file(task: Task, settings: dict[str, Any]) -> dict[str, Any]:
+@dataclass(frozen=True)
+class Tiling:
+    """Which pictures are solved by tiles, and by which; see `udg.solve_tiles`.
+
+    Attributes
+    ----------
+    above : float
+        Pixels from which on a picture is.
+    tile, overlap : int, optional
+        In pixels; default as in `udg.solve_tiles`.
+    angle_per_tile : bool
+        Whether each tile looks for its own angle.
+    """
+
+    above: float = LARGE
+    tile: int | None = None
+    overlap: int | None = None
+    angle_per_tile: bool = False
+
+
+def derain_file(
+    task: Task,
+    settings: dict[str, Any],
+    tiling: Tiling = Tiling(),
+    progress: Callable[[int, int], object] | None = None,
+) -> dict[str, Any]:
     """Read, derain and write one picture; ``settings`` go to `derain`.
+
+    A large one is solved by tiles, and TIFF and zarr are then read and written by windows; not so
+    with a network. ``progress`` is called with the numbers of tiles done and to do.
 
     The rain layer is a 16-bit grey PNG, as faint rain would lose its steps in 8 bits: black is none
     and white full light, or for ``model="signed"`` middle grey is none.
     """
+    from udg import windows
+
     assert task.target is not None
     format_of(task.target)  # better now than after the work
-    picture = read(task.source)
+    with windows.opened(task.source) as picture:
+        shape = picture.pixels.shape
+        if math.prod(shape[:2]) > tiling.above and settings.get("method") != "net":
+            return _derain_by_tiles(task, picture, settings, tiling, progress)
+        picture = replace(picture, pixels=np.asarray(picture.pixels[:, :]))
     result, facts = derain(picture.pixels, settings)
     signed = getattr(result, "model", "rain") == "signed"
     _write_both(task, result.derained, result.rain, picture, signed)
@@ -544,6 +625,35 @@ def load_network(weights: str, device: str | None = None) -> Any:
     return net.for_inference(net.from_pretrained(weights), device)
 
 
+def _derain_by_tiles(
+    task: Task,
+    picture: Picture,
+    settings: dict[str, Any],
+    tiling: Tiling,
+    progress: Callable[[int, int], object] | None,
+) -> dict[str, Any]:
+    import udg
+    from udg import windows
+
+    assert task.target is not None
+    shape, sides = picture.pixels.shape, {"tile": tiling.tile, "overlap": tiling.overlap}
+    make_folder(task.target.parent)
+    with windows.created(task.target, shape, picture, overwrite=True) as target:
+        layer = None if task.rain is None else np.empty(shape[:2], np.uint16)
+        result = udg.solve_tiles(
+            picture.pixels,
+            target,
+            rain=layer,
+            **{name: side for name, side in sides.items() if side is not None},
+            angle_per_tile=tiling.angle_per_tile,
+            progress=progress,
+            **settings,
+        )
+        if task.rain is not None and layer is not None:
+            write(task.rain, layer, overwrite=True)
+    return facts_of(result) | _rain_facts(result) | _tile_facts(result)
+
+
 def synthesize_file(task: Task, settings: dict[str, Any]) -> dict[str, Any]:
     """Put rain on one picture; ``settings`` go to `udg.synthesize`, every task has its own seed."""
     import udg
@@ -571,9 +681,9 @@ def facts_of(result: Any) -> dict[str, Any]:
         "angle": _number(result.angle),
         "confidence": _number(result.confidence),
         "weights": {name: _number(value) for name, value in asdict(result.weights).items()},
-        "objective": _number(result.objective),
+        "objective": _number(getattr(result, "objective", None)),  # tiles have one each
         "gap": _number(result.gap),
-        "iterations": int(result.iterations),
+        "iterations": round(result.iterations),
         "reason": str(result.reason),
         "seconds": float(result.seconds),
     }
@@ -590,6 +700,17 @@ def _rain_facts(result: Any) -> dict[str, Any]:
             }
             for layer in result.layers
         ],
+    }
+
+
+def _tile_facts(result: Any) -> dict[str, Any]:
+    return {
+        "tiles": {
+            "count": result.tiles,
+            "shape": list(result.tile_shape),
+            "overlap": result.overlap,
+            **({"angles": list(result.angles)} if len(set(result.angles)) > 1 else {}),
+        }
     }
 
 

@@ -7,15 +7,16 @@ value in the energy, and X eliminated, every choice gives a lower bound on the m
     c          = ∇xᵀq + ∇yᵀs − ∇ᵀp
 
 With 0 ≤ R ≤ U (U = Y, or less) the last minimum is Σ U·min(0, lam_r + c), finite for any duals.
-With R of any sign it is −∞ unless |c| ≤ lam_r, so there the duals are first repaired (`_repair`).
+With R of any sign it is −∞ unless |c| ≤ lam_r, so there the duals are first repaired (`repair`).
 """
 
 from __future__ import annotations
 
 from typing import Any, NamedTuple
 
-from array_api_compat import array_namespace, is_numpy_array
+from array_api_compat import array_namespace, is_cupy_array, is_numpy_array
 
+from udg.backend import clip
 from udg.objective import Problem
 from udg.operators import across, across_adjoint, along, along_adjoint
 from udg.transforms import Transform
@@ -56,10 +57,10 @@ def relative_gap(problem: Problem, objective: float, bound: float) -> float:
     return float(max(0.0, objective - bound) / max(objective, _NEGLIGIBLE * size))
 
 
-def clip_duals(problem: Problem, duals: Duals) -> Duals:
-    """The nearest duals inside their bounds."""
-    xp, pairs = array_namespace(problem.Y), zip(duals, _bounds(problem), strict=True)
-    return Duals(*(xp.clip(dual, -bound, bound) for dual, bound in pairs))
+def clip_duals(problem: Problem, duals: Duals, *, in_place: bool = False) -> Duals:
+    """The nearest duals inside their bounds; on NumPy, if asked, in the same arrays."""
+    pairs = zip(duals, _bounds(problem), strict=True)
+    return Duals(*(clip(dual, -bound, bound, in_place=in_place) for dual, bound in pairs))
 
 
 def dual_bound(problem: Problem, duals: Duals) -> float:
@@ -70,23 +71,28 @@ def dual_bound(problem: Problem, duals: Duals) -> float:
     xp = array_namespace(problem.Y)
     duals = clip_duals(problem, Duals(*(xp.astype(dual, xp.float64) for dual in duals)))
     if problem.model == "signed":
-        duals = _repair(problem, duals)
+        duals = repair(problem, duals)
     Y = xp.astype(problem.Y, xp.float64)
     p_part, c = divergence(problem, duals), slope(problem, duals)
     linear = float(xp.sum(Y * (p_part - across_adjoint(duals.s, problem.boundary))))
     quadratic = 0.5 * float(xp.sum(p_part**2))
     if problem.model == "rain":
-        slack = float(xp.sum(problem.upper * xp.clip(problem.sparsity + c, None, 0)))
+        slack = float(xp.sum(problem.upper * clip(problem.sparsity + c, None, 0)))
         return linear - quadratic + slack
-    # All duals may be shrunk together (and must be, where the repair left one out of bounds);
-    # the best factor is where the parabola in it peaks.
-    factor = _largest_factor(problem, duals, c)
-    if quadratic > 0:
-        factor = min(factor, max(0.0, linear / (2 * quadratic)))
+    return shrunk_bound(linear, quadratic, _largest_factor(problem, duals, c))
+
+
+def shrunk_bound(linear: float, quadratic: float, largest: float) -> float:
+    """The best bound of repaired duals that are shrunk together, by `largest` or more.
+
+    They must be, where the repair left one out of its bound; the best factor is where the parabola
+    in it peaks.
+    """
+    factor = min(largest, max(0.0, linear / (2 * quadratic))) if quadratic > 0 else largest
     return factor * linear - factor**2 * quadratic
 
 
-def _repair(problem: Problem, duals: Duals) -> Duals:
+def repair(problem: Problem, duals: Duals) -> Duals:
     """Move duals so that |c| ≤ lam_r, and nearly into their bounds.
 
     Alternating projections onto {c = 0} (a Poisson equation, one transform pair) and the box. Each
@@ -102,7 +108,7 @@ def _repair(problem: Problem, duals: Duals) -> Duals:
     for _ in range(_REPAIR_ROUNDS):
         duals = clip_duals(problem, duals)
         c = slope(problem, duals)
-        excess = c - xp.clip(c, -limit, limit)
+        excess = c - clip(c, -limit, limit)
         potential = transform.inverse(transform.forward(excess) * inverse)
         slope_along, slope_across = along(potential, boundary), across(potential, boundary)
         duals = Duals(
@@ -136,6 +142,10 @@ def energy_and_bound(problem: Problem, X: Array, R: Array, duals: Duals) -> tupl
         from udg import _certificate_numba
 
         return _certificate_numba.energy_and_bound(problem, X, R, duals)
+    if is_cupy_array(problem.Y):
+        from udg import _certificate_cupy
+
+        return _certificate_cupy.energy_and_bound(problem, X, R, duals)
     return problem.energy(X, R), dual_bound(problem, duals)
 
 

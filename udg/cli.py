@@ -16,7 +16,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 import click
 
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from udg.batch import Outcome, Task, Work
+    from udg.batch import Outcome, Task
     from udg.evaluation import Evaluation
     from udg.net import Progress
 
@@ -80,6 +80,17 @@ def _or_auto(numbers: click.FloatRange | click.IntRange) -> Callable[..., float 
     return convert
 
 
+def _tile_size(
+    context: click.Context, option: click.Parameter, value: str
+) -> int | Literal["auto", "off"]:
+    if value in ("auto", "off"):
+        return value  # type: ignore[return-value]
+    try:
+        return int(value)
+    except ValueError:
+        raise click.BadParameter(f"{value} is not a number of pixels, auto or off") from None
+
+
 def _all_of(*options: Option[Any]) -> Option[Any]:
     return lambda command: functools.reduce(lambda f, option: option(f), reversed(options), command)
 
@@ -104,6 +115,12 @@ _jobs = click.option(
     default=1,
     show_default=True,
     help="Pictures to work on at once, each with its share of the cores.",
+)
+_dask = click.option(
+    "--dask",
+    metavar="tcp://HOST:PORT",
+    help="Have the workers of this Dask scheduler do it, instead of --jobs. They must see the "
+    "pictures under the same paths as this machine.",
 )
 _messages = _all_of(
     click.option("-q", "--quiet", is_flag=True, help="Show failures only."),
@@ -171,10 +188,28 @@ _solver = _all_of(
         type=click.Choice(["rain", "background"]),
         help="net: which of its two layers gives the result.",
     ),
-    click.option("--tile", type=click.IntRange(min=1), help="net: side of tiles, to save memory."),
     _device,
 )
-_NET_ONLY = ("weights", "adapt", "stream", "tile", "device")
+_NET_ONLY = ("weights", "adapt", "stream", "device")
+_tiles = _all_of(
+    click.option(
+        "--tile",
+        callback=_tile_size,
+        default="auto",
+        show_default=True,
+        metavar="SIZE|auto|off",
+        help="Solve by tiles of so many pixels a side; auto only pictures above 16 megapixels.",
+    ),
+    click.option(
+        "--overlap",
+        type=click.IntRange(min=0),
+        metavar="N",
+        help="Pixels that neighbouring tiles share.",
+    ),
+    click.option(
+        "--angle-per-tile", is_flag=True, help="Look for the direction in each tile on its own."
+    ),
+)
 
 
 def _given(settings: dict[str, Any]) -> dict[str, Any]:
@@ -213,6 +248,22 @@ def _for_net(settings: dict[str, Any]) -> dict[str, Any]:
     return _given({**settings, "output": settings["stream"], "stream": None})
 
 
+def _tiling(tile: int | Literal["auto", "off"], overlap: int | None, angle_per_tile: bool) -> Any:
+    """Which pictures are solved by tiles, checked before anything is read."""
+    from udg import batch
+    from udg.tiles import plan
+
+    if tile == "off" and (overlap is not None or angle_per_tile):
+        raise click.UsageError("--overlap and --angle-per-tile need tiles; leave out --tile off")
+    given = _given({"overlap": overlap}) | ({"tile": tile} if isinstance(tile, int) else {})
+    with _usage_errors():
+        plan((1, 1), **given)
+    above = (
+        {"auto": batch.LARGE, "off": math.inf}.get(tile, 0) if isinstance(tile, str) else tile**2
+    )
+    return batch.Tiling(above=above, angle_per_tile=angle_per_tile, **given)
+
+
 # Commands
 
 
@@ -220,20 +271,26 @@ def _for_net(settings: dict[str, Any]) -> dict[str, Any]:
 @_inputs
 @_output
 @_solver
+@_tiles
 @click.option("--save-rain", is_flag=True, help="Write the rain, <name>_rain.png, 16-bit grey.")
 @_recursive
 @_json
 @_jobs
+@_dask
 @_resume
 @_overwrite
 @_messages
 def derain(
     inputs: tuple[Path, ...],
     output: Path,
+    tile: int | Literal["auto", "off"],
+    overlap: int | None,
+    angle_per_tile: bool,
     save_rain: bool,
     recursive: bool,
     report: Path | None,
     jobs: int,
+    dask: str | None,
     resume: bool,
     overwrite: bool,
     quiet: bool,
@@ -244,15 +301,23 @@ def derain(
 
     IN are files, folders and patterns such as "*.jpg". Results have the names, format and bit depth
     of their inputs, with colour profile and EXIF, unless --output names a file of another format.
-    A picture without rain is written as it is.
+    A picture without rain is written as it is. Large ones are solved by tiles, in less memory;
+    TIFF and zarr are then read and written piece by piece.
     """
     with _plain_exits(debug):
         from udg import batch
 
         chosen = _for_method(settings)
+        tiling = _tiling(tile, overlap, angle_per_tile)
+        if chosen.get("method") == "net":
+            if overlap is not None or angle_per_tile:
+                raise click.UsageError("--overlap and --angle-per-tile are not for --method net")
+            chosen["tile"] = None if tile == "off" else tile
+        if angle_per_tile and (chosen["angle"] != "auto" or chosen.get("n_layers", 1) != 1):
+            raise click.UsageError("--angle-per-tile is for --angle auto and one layer")
         todo, done = _plan(inputs, output, save_rain, recursive, overwrite, resume)
-        work = functools.partial(batch.derain_file, settings=chosen)
-        outcomes, interrupted = _run(todo, work, jobs, quiet)
+        work = functools.partial(batch.derain_file, settings=chosen, tiling=tiling)
+        outcomes, interrupted = _run(todo, work, quiet, jobs, dask, parts=True)
         if not quiet and report != Path("-"):
             net = chosen.get("method") == "net"
             facts = ["angle"] if net else ["angle", "rain level", "gap", "iterations"]
@@ -311,6 +376,7 @@ def demo(output: Path, strength: float | None, overwrite: bool, quiet: bool, deb
 @_recursive
 @_json
 @_jobs
+@_dask
 @_messages
 def angle(
     inputs: tuple[Path, ...],
@@ -318,6 +384,7 @@ def angle(
     recursive: bool,
     report: Path | None,
     jobs: int,
+    dask: str | None,
     quiet: bool,
     debug: bool,
 ) -> None:
@@ -329,7 +396,7 @@ def angle(
             found = batch.expand(inputs, recursive=recursive)
         tasks = [batch.Task(one.path, number=number) for number, one in enumerate(found)]
         work = functools.partial(batch.angle_file, settings={"method": method})
-        outcomes, interrupted = _run(tasks, work, jobs, quiet)
+        outcomes, interrupted = _run(tasks, work, quiet, jobs, dask)
         if report != Path("-"):
             _print_table(
                 ["picture", "angle", "confidence"],
@@ -383,7 +450,7 @@ def synthesize(
 
         tasks, _ = _plan(inputs, output, save_rain, recursive, overwrite, resume=False)
         work = functools.partial(batch.synthesize_file, settings=_given(settings))
-        outcomes, interrupted = _run(tasks, work, 1, quiet)
+        outcomes, interrupted = _run(tasks, work, quiet)
         if not quiet:
             _print_table(
                 ["picture", "result", "seed"],
@@ -427,7 +494,7 @@ def evaluate(
 
         chosen = _for_method(settings)
         count = len(find_pairs(folder)[0])
-        with _progress(count, quiet) as (outcomes, collect):
+        with _progress(count, quiet) as (outcomes, collect, _):
             result = evaluate(
                 folder,
                 jobs=jobs,
@@ -511,10 +578,12 @@ _number = click.FloatRange(min=0)
 @click.option(
     "--resume", is_flag=True, help="Go on with the run in RUN; begin it if there is none."
 )
+@_recursive
 @_messages
 def train(
     inputs: tuple[Path, ...],
     run: Path,
+    recursive: bool,
     config: str | None,
     angles: float | Path | None,
     clean: Path | None,
@@ -628,43 +697,69 @@ def _plan(
         return batch.pending(tasks, overwrite=overwrite, resume=resume)
 
 
-def _run(tasks: list[Task], work: Work, jobs: int, quiet: bool) -> tuple[list[Outcome], bool]:
-    """Run a batch behind a progress bar; after Ctrl-C return what was finished."""
+def _run(
+    tasks: list[Task],
+    work: Callable[..., Any],
+    quiet: bool,
+    jobs: int = 1,
+    dask: str | None = None,
+    *,
+    parts: bool = False,
+) -> tuple[list[Outcome], bool]:
+    """Run a batch behind a progress bar; after Ctrl-C return what was finished.
+
+    ``parts`` says that the work takes ``progress``, which is shown if it is done in this process.
+    """
     from udg import batch
 
+    if dask is not None and jobs > 1:
+        raise click.UsageError("--jobs is for this machine, --dask for its workers; give one")
     interrupted = False
-    with _progress(len(tasks), quiet) as (outcomes, collect):
+    with _progress(len(tasks), quiet) as (outcomes, collect, tick), _usage_errors():
+        if parts and dask is None and min(jobs, len(tasks)) == 1:
+            work = functools.partial(work, progress=tick)
         try:
-            batch.run(tasks, work, jobs=jobs, report=collect)
+            batch.run(tasks, work, jobs=jobs, dask=dask, report=collect)
         except KeyboardInterrupt:
             interrupted = True
     return sorted(outcomes, key=lambda outcome: outcome.task.number), interrupted
 
 
 @contextmanager
-def _progress(total: int, quiet: bool) -> Iterator[tuple[list[Outcome], Callable[[Outcome], None]]]:
-    """Give a list and the function that puts outcomes into it, behind a bar on a terminal."""
+def _progress(
+    total: int, quiet: bool
+) -> Iterator[tuple[list[Outcome], Callable[[Outcome], None], Callable[[int, int], None]]]:
+    """Give a list and the function that puts outcomes into it, behind a bar on a terminal.
+
+    A third one shows how many tiles of one picture are done.
+    """
     outcomes: list[Outcome] = []
     if quiet or not sys.stderr.isatty():
-        yield outcomes, outcomes.append
+        yield outcomes, outcomes.append, lambda done, total: None
         return
     from rich import progress
     from rich.console import Console
 
     columns = (
         progress.SpinnerColumn(),
+        progress.TextColumn("{task.description}"),
         progress.BarColumn(),
         progress.MofNCompleteColumn(),
         progress.TimeElapsedColumn(),
     )
     with progress.Progress(*columns, console=Console(stderr=True), transient=True) as bar:
-        task = bar.add_task("", total=total)
+        task = bar.add_task("pictures", total=total)
+        tiles = bar.add_task("tiles", total=None, visible=False)
 
         def collect(outcome: Outcome) -> None:
             outcomes.append(outcome)
             bar.advance(task)
+            bar.update(tiles, visible=False)
 
-        yield outcomes, collect
+        def tick(done: int, total: int) -> None:
+            bar.update(tiles, completed=done, total=total, visible=done < total)
+
+        yield outcomes, collect, tick
 
 
 @contextmanager

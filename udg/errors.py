@@ -6,13 +6,22 @@
     ├── InvalidInput (ValueError)     an argument that no method can use
     │   └── InvalidImage              … because of its pixels, shape or type
     ├── FileError (OSError)           a file that cannot be read or written
+    ├── ClusterError (ConnectionError) a Dask cluster that cannot be reached or used
     ├── MissingExtra (ImportError)    an optional dependency that is not installed
     └── Diverged (ArithmeticError)    a training whose loss is no longer a number
 
 Every message says what was wrong and what to do about it, so the command line prints it as it is.
 """
 
-__all__ = ["Diverged", "FileError", "InvalidImage", "InvalidInput", "MissingExtra", "UdgError"]
+__all__ = [
+    "ClusterError",
+    "Diverged",
+    "FileError",
+    "InvalidImage",
+    "InvalidInput",
+    "MissingExtra",
+    "UdgError",
+]
 
 
 class UdgError(Exception):
@@ -29,6 +38,10 @@ class InvalidImage(InvalidInput):
 
 class FileError(UdgError, OSError):
     """A file cannot be read, is not an image, or cannot be written."""
+
+
+class ClusterError(UdgError, ConnectionError):
+    """A Dask cluster cannot be reached, has no workers, or lost the work it was given."""
 
 
 class MissingExtra(UdgError, ImportError):

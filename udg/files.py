@@ -16,17 +16,18 @@ import secrets
 import shutil
 import struct
 import warnings
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
 from io import BytesIO
 from pathlib import Path
+from types import MappingProxyType
 from typing import IO, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from udg import _exif
-from udg.errors import FileError
+from udg.errors import FileError, UdgError
 
 __all__ = [
     "FORMATS",
@@ -48,6 +49,7 @@ FORMATS = {
     ".tiff": "TIFF",
     ".webp": "WebP",
     ".bmp": "BMP",
+    ".zarr": "zarr",
 }
 _SIGNATURES = {
     b"\x89PNG\r\n\x1a\n": "PNG",
@@ -74,7 +76,8 @@ class Picture:
     pixels : ndarray, shape (H, W) or (H, W, C)
         uint8, uint16 or float32. Channels as in `udg.image`; alpha is not premultiplied.
     format : str
-        ``"PNG"``, ``"JPEG"``, ``"TIFF"``, ``"WebP"`` or ``"BMP"``, by content, not by name.
+        ``"PNG"``, ``"JPEG"``, ``"TIFF"``, ``"WebP"``, ``"BMP"`` or ``"zarr"``, by content, not by
+        name.
     icc : bytes, optional
         The colour profile.
     exif : bytes, optional
@@ -94,7 +97,7 @@ class Picture:
 
 
 def read(path: str | os.PathLike[str]) -> Picture:
-    """Read a PNG, JPEG, TIFF, WebP or BMP picture.
+    """Read a PNG, JPEG, TIFF, WebP or BMP picture, or a zarr array (see `udg.windows`).
 
     Palettes become RGB (or RGBA), 1, 2 and 4 bit become 8 bit, CMYK becomes RGB, float16 and
     float64 become float32. Everything else stays as stored. Of a JPEG that holds several pictures
@@ -115,21 +118,36 @@ def read(path: str | os.PathLike[str]) -> Picture:
         The file is missing, unreadable, damaged, not a picture, or holds several pictures.
     """
     path = Path(path)
+    if path.is_dir():
+        from udg import windows
+
+        if windows.is_zarr(path):
+            with windows.opened(path) as picture:
+                whole = slice(0, picture.pixels.shape[0]), slice(0, picture.pixels.shape[1])
+                return replace(picture, pixels=np.asarray(picture.pixels[whole]))
     with plain_errors(path, "read"):
         data = path.read_bytes()
     if not data:
         raise FileError(f"{path} is empty (0 bytes); copy it again from where it came from")
-    format = _format_by_content(data)
+    format = format_by_content(data)
     if format is None:
         raise FileError(
             f"{path} is not a picture that udg can read; convert it to PNG, JPEG, TIFF, WebP or BMP"
         )
+    with damage(path, format), warnings.catch_warnings():
+        # Oddities of metadata do not matter; of pixels they raise.
+        warnings.simplefilter("ignore")
+        return _read_tiff(data) if format == "TIFF" else _read_other(data, format)
+
+
+@contextlib.contextmanager
+def damage(path: Path, format: str) -> Iterator[None]:
+    """Say of whatever a decoder raises that the file is damaged."""
     try:
-        with warnings.catch_warnings():
-            # Oddities of metadata do not matter; of pixels they raise.
-            warnings.simplefilter("ignore")
-            return _read_tiff(data) if format == "TIFF" else _read_other(data, format)
-    except FileError as error:
+        yield
+    except UdgError as error:
+        if not isinstance(error, FileError):
+            raise
         raise FileError(f"{path} {error}") from None
     except MemoryError:
         raise FileError(f"{path} does not fit into memory; use a smaller picture") from None
@@ -153,8 +171,8 @@ def write(
     Parameters
     ----------
     path : path-like
-        ``.png``, ``.jpg``, ``.jpeg``, ``.tif``, ``.tiff``, ``.webp`` or ``.bmp``. Its folder must
-        exist.
+        ``.png``, ``.jpg``, ``.jpeg``, ``.tif``, ``.tiff``, ``.webp``, ``.bmp`` or ``.zarr``. Its
+        folder must exist.
     pixels : ndarray, shape (H, W) or (H, W, C)
         In the range of ``like`` (0 to 255, 0 to 65535, or [0, 1]), rounded and clipped here.
         Without ``like``, in the range of their own type.
@@ -173,25 +191,37 @@ def write(
     path = Path(path)
     format = format_of(path)
     if not overwrite:
-        _refuse_existing(path)
+        refuse_existing(path)
     source = like.pixels.dtype if like else pixels.dtype
     pixels = _fit(quantize(pixels, source, _depth(format, source)), format, path)
-    carried: dict[str, Any] = {}
-    if like:
-        if like.icc and _is_grey(like.pixels) == _is_grey(pixels):
-            carried["icc_profile"] = like.icc
-        if like.exif and not (format == "JPEG" and len(like.exif) > _JPEG_SEGMENT):
-            carried["exif"] = b"Exif\0\0" + like.exif
-        if like.dpi:
-            carried["dpi"] = like.dpi
+    if format == "zarr":
+        from udg import windows
+
+        with windows.created(path, pixels.shape, like or Picture(pixels, format)) as target:
+            target[: len(pixels)] = pixels
+        return
+    kept = carried(like, pixels.shape, format)
     data: bytes | memoryview
     if format == "TIFF":
-        data = _encode_tiff(pixels, **carried)
+        data = _encode_tiff(pixels, **kept)
     elif format == "PNG":
-        data = _encode_png(pixels, carried)
+        data = _encode_png(pixels, kept)
     else:
-        data = _encode_other(pixels, format, carried, lossless=like is None or like.lossless)
+        data = _encode_other(pixels, format, kept, lossless=like is None or like.lossless)
     write_bytes(path, data, overwrite=overwrite)
+
+
+def carried(like: Picture | None, shape: tuple[int, ...], format: str = "TIFF") -> dict[str, Any]:
+    """Profile, EXIF and resolution that a picture of that shape keeps."""
+    kept: dict[str, Any] = {}
+    if like:
+        if like.icc and _is_grey(like.pixels.shape) == _is_grey(shape):
+            kept["icc_profile"] = like.icc
+        if like.exif and not (format == "JPEG" and len(like.exif) > _JPEG_SEGMENT):
+            kept["exif"] = b"Exif\0\0" + like.exif
+        if like.dpi:
+            kept["dpi"] = like.dpi
+    return kept
 
 
 def write_bytes(
@@ -215,7 +245,7 @@ def write_bytes(
     """
     path = Path(path)
     if not overwrite:
-        _refuse_existing(path)
+        refuse_existing(path)
     with plain_errors(path, "write"), replacing(path) as file:
         file.write(data)
 
@@ -268,19 +298,19 @@ def _full(dtype: np.dtype[Any]) -> float:
 
 def _depth(format: str, source: np.dtype[Any]) -> np.dtype[Any]:
     """Type in which a format stores pixels of the type ``source``."""
-    if format == "TIFF" or source == np.uint8:
+    if format in ("TIFF", "zarr") or source == np.uint8:
         return source
     return np.dtype(np.uint16 if format == "PNG" else np.uint8)
 
 
-def _is_grey(pixels: NDArray[Any]) -> bool:
-    return pixels.ndim == 2 or pixels.shape[2] < 3
+def _is_grey(shape: tuple[int, ...]) -> bool:
+    return len(shape) == 2 or shape[2] < 3
 
 
 def _fit(pixels: NDArray[Any], format: str, path: Path) -> NDArray[Any]:
     """Drop what the format has no place for, or refuse."""
     channels = pixels.shape[2] if pixels.ndim == 3 else 1
-    if channels > 4 and format != "TIFF":
+    if channels > 4 and format not in ("TIFF", "zarr"):
         raise FileError(f"{path}: {format} cannot hold {channels} channels; use .tif")
     if format == "WebP" and max(pixels.shape[:2]) > _WEBP_SIDE:
         raise FileError(f"{path}: WebP cannot be wider or higher than {_WEBP_SIDE}; use .png")
@@ -295,7 +325,7 @@ def _fit(pixels: NDArray[Any], format: str, path: Path) -> NDArray[Any]:
 # Reading
 
 
-def _format_by_content(data: bytes) -> str | None:
+def format_by_content(data: bytes) -> str | None:
     if data[:4] == b"RIFF" and data[8:12] == b"WEBP":
         return "WebP"
     return next((name for start, name in _SIGNATURES.items() if data.startswith(start)), None)
@@ -326,7 +356,7 @@ def _read_other(data: bytes, format: str) -> Picture:
         opened, icc = _to_plain_mode(opened, icc)
         pixels = np.asarray(opened)
     return Picture(
-        pixels=_turn(pixels, orientation),
+        pixels=turned(pixels, orientation),
         format=format,
         icc=icc or None,
         exif=exif,
@@ -362,27 +392,42 @@ def _read_tiff(data: bytes) -> Picture:
     import tifffile
 
     with tifffile.TiffFile(BytesIO(data)) as tif:
-        pages: list[Any] = list(tif.pages)
-        full = [page for page in pages if not page.is_reduced]
-        if len(full) != 1 or tif.series[0].ndim > 2 + ("S" in tif.series[0].axes):
-            raise FileError("holds several pictures; save the one you want on its own")
-        page = full[0]
+        page = tiff_page(tif)
         _check_size(page.imagewidth, page.imagelength)
         pixels = page.asarray()
         if page.axes.startswith("S"):  # planes stored one after the other
             pixels = np.moveaxis(pixels, 0, -1)
-        pixels, icc = _tiff_pixels(page, pixels, page.iccprofile)
-        tag = page.tags.get(_exif.ORIENTATION)
-        orientation = int(tag.value) if tag else 1
-        unit = page.tags.valueof("ResolutionUnit", default=1)
-        dpi = page.get_resolution("inch") if unit in (2, 3) else None
-        plain = not (tif.is_imagej or tif.is_ome or tif.is_shaped)
-        lossy = page.compression.name in ("JPEG", "OJPEG", "WEBP", "JPEG_LOSSY")
+        pixels, icc = tiff_pixels(page, pixels, page.iccprofile)
+        return tiff_picture(tif, page, data, turned(pixels, tiff_orientation(page)), icc)
+
+
+def tiff_page(tif: Any) -> Any:
+    """Return the page of the one picture that a file holds, or refuse."""
+    pages: list[Any] = list(tif.pages)
+    full = [page for page in pages if not page.is_reduced]
+    if len(full) != 1 or tif.series[0].ndim > 2 + ("S" in tif.series[0].axes):
+        raise FileError("holds several pictures; save the one you want on its own")
+    return full[0]
+
+
+def tiff_orientation(page: Any) -> int:
+    """Return the EXIF orientation, 1 to 8."""
+    tag = page.tags.get(_exif.ORIENTATION)
+    return int(tag.value) if tag else 1
+
+
+def tiff_picture(tif: Any, page: Any, data: Any, pixels: Any, icc: bytes | None) -> Picture:
+    """Join upright pixels, or what reads them, with what else the file says of the picture."""
+    orientation = tiff_orientation(page)
+    unit = page.tags.valueof("ResolutionUnit", default=1)
+    dpi = page.get_resolution("inch") if unit in (2, 3) else None
+    plain = not (tif.is_imagej or tif.is_ome or tif.is_shaped)
+    lossy = page.compression.name in ("JPEG", "OJPEG", "WEBP", "JPEG_LOSSY")
     exif = None
     with contextlib.suppress(struct.error, LookupError):
         exif = _exif.from_tiff(data, description=plain)
     return Picture(
-        pixels=_turn(pixels, orientation),
+        pixels=pixels,
         format="TIFF",
         icc=icc or None,
         exif=exif,
@@ -391,7 +436,7 @@ def _read_tiff(data: bytes) -> Picture:
     )
 
 
-def _tiff_pixels(
+def tiff_pixels(
     page: Any, pixels: NDArray[Any], icc: bytes | None
 ) -> tuple[NDArray[Any], bytes | None]:
     """Undo TIFF's ways of storing: palettes, white as zero, few bits, CMYK."""
@@ -445,7 +490,7 @@ def _upright(exif: bytes | None) -> tuple[int, bytes | None]:
     return 1, None
 
 
-def _turn(pixels: NDArray[Any], orientation: int) -> NDArray[Any]:
+def turned(pixels: NDArray[Any], orientation: int) -> NDArray[Any]:
     """Apply an EXIF orientation, 1 to 8; others count as 1."""
     if orientation in (5, 6, 7, 8):
         pixels = pixels.swapaxes(0, 1)
@@ -502,15 +547,27 @@ def _encode_other(
     return buffer.getbuffer()
 
 
-def _encode_tiff(
-    pixels: NDArray[Any],
+def _encode_tiff(pixels: NDArray[Any], **carried: Any) -> memoryview:
+    buffer = BytesIO()
+    write_tiff(buffer, pixels, pixels.shape, **carried)
+    return buffer.getbuffer()
+
+
+def write_tiff(
+    file: Any,
+    data: Any,
+    shape: tuple[int, ...],
     icc_profile: bytes | None = None,
     exif: bytes | None = None,
     dpi: tuple[float, float] | None = None,
-) -> memoryview:
+    *,
+    bigtiff: bool = False,
+    layout: Mapping[str, Any] = MappingProxyType({}),
+) -> None:
+    """Write a TIFF with what is carried over; ``data`` and ``layout`` are for tifffile."""
     import tifffile
 
-    channels = pixels.shape[2] if pixels.ndim == 3 else 1
+    channels = shape[2] if len(shape) == 3 else 1
     rgb = channels in (3, 4)
     extra = channels - (3 if rgb else 1)
     order: Any = "<"
@@ -520,10 +577,10 @@ def _encode_tiff(
             order, about = _exif.parse(exif.removeprefix(b"Exif\0\0"))
     texts = {tag: value for tag, value in about.items() if isinstance(value, tuple)}
     parts = {tag: value for tag, value in about.items() if isinstance(value, dict)}
-    buffer = BytesIO()
     tifffile.imwrite(
-        buffer,
-        pixels,
+        file,
+        data,
+        bigtiff=bigtiff,
         byteorder=order,  # EXIF values are copied as bytes
         photometric="rgb" if rgb else "minisblack",
         planarconfig="contig" if channels > 1 else None,
@@ -542,26 +599,26 @@ def _encode_tiff(
                 if tag in _exif.ABOUT_THE_PICTURE
             ),
             # tifffile does not write directories; these are put right below.
-            *((tag - 1, 4, 1, 0, True) for tag in parts),
+            *((tag - 1, 16 if bigtiff else 4, 1, 0, True) for tag in parts),
         ],
+        **layout,
     )
     for tag, part in parts.items():
-        offset = buffer.seek(0, os.SEEK_END)
-        buffer.write(_exif.pack(part, order, offset))
-        buffer.seek(0)
-        with tifffile.TiffFile(buffer) as tif:
+        offset = file.seek(0, os.SEEK_END)
+        file.write(_exif.pack(part, order, offset, big=bigtiff))
+        file.seek(0)
+        with tifffile.TiffFile(file) as tif:
             page: Any = tif.pages[0]
             entry = page.tags[tag - 1]
             entry.overwrite(offset)
-            buffer.seek(entry.offset)
-            buffer.write(struct.pack(f"{order}H", tag))
-    return buffer.getbuffer()
+            file.seek(entry.offset)
+            file.write(struct.pack(f"{order}H", tag))
 
 
 # The file system
 
 
-def _refuse_existing(path: Path) -> None:
+def refuse_existing(path: Path) -> None:
     with plain_errors(path, "write"):
         if path.exists():
             raise FileError(f"{path} already exists; choose another name, or allow overwriting")
@@ -595,7 +652,7 @@ def replacing(path: Path) -> Iterator[IO[bytes]]:
     """Open a temporary file beside ``path`` that takes its place when all went well."""
     temporary = path.with_name(f".udg-{secrets.token_hex(8)}.tmp")
     try:
-        with temporary.open("xb") as file:
+        with temporary.open("x+b") as file:
             yield file
         if path.exists():
             shutil.copymode(path, temporary)

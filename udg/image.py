@@ -13,11 +13,20 @@ from functools import cached_property
 from typing import Any
 
 import numpy as np
-from array_api_compat import array_namespace, is_array_api_obj, is_cupy_array, is_numpy_array
+from array_api_compat import array_namespace, is_array_api_obj, is_numpy_array
 
+from udg.backend import clip, to_numpy
 from udg.errors import InvalidImage
 
-__all__ = ["DataRange", "PreparedImage", "prepare"]
+__all__ = [
+    "BlockMeans",
+    "DataRange",
+    "Overview",
+    "PreparedImage",
+    "check_shape",
+    "prepare",
+    "shrunk",
+]
 
 Array = Any  # NumPy, CuPy or torch; the namespace is taken from the value
 DataRange = float | tuple[float, float]
@@ -59,27 +68,22 @@ class PreparedImage:
 
     def luma(self) -> Array:
         """Full-range luma as float32 in [0, 1], shape ``(H, W)``; the mean if bands are not RGB."""
-        xp = array_namespace(self.pixels)
-        unit = self.unit()
         if self.colours != 3:
-            return xp.mean(unit, axis=2)
+            return array_namespace(self.pixels).mean(self.unit(), axis=2)
         red, green, blue = _LUMA
-        return red * unit[:, :, 0] + green * unit[:, :, 1] + blue * unit[:, :, 2]
+        return red * self._colour(0) + green * self._colour(1) + blue * self._colour(2)
 
     @cached_property
     def thumbnail(self) -> np.ndarray[Any, Any]:
         """`unit` as a NumPy array, shrunk to at most 720 pixels a side: for statistics."""
-        unit = self.unit()
-        if is_cupy_array(unit):
-            unit = unit.get()
-        scale = _THUMBNAIL / max(unit.shape[:2])
-        if scale >= 1:
-            return np.asarray(unit)
-        from skimage.transform import resize
+        unit = to_numpy(self.unit())
+        scale = self.thumbnail_scale(unit.shape)
+        return shrunk(BlockMeans.of(unit, scale), unit.shape, scale)
 
-        shape = (max(2, round(unit.shape[0] * scale)), max(2, round(unit.shape[1] * scale)))
-        shrunk = resize(unit, shape, order=1, anti_aliasing=True)  # type: ignore[no-untyped-call]
-        return np.asarray(shrunk)
+    @staticmethod
+    def thumbnail_scale(shape: tuple[int, ...]) -> float:
+        """Size of the thumbnail relative to a picture's, at most 1."""
+        return min(1.0, _THUMBNAIL / max(shape[:2]))
 
     def darkest(self) -> Array:
         """Darkest colour channel, pixel by pixel, as float32 in [0, 1], shape ``(H, W)``.
@@ -87,8 +91,16 @@ class PreparedImage:
         Rain adds the same light to every channel, so it shows here in full, while coloured things
         lose most of their contrast. Light that is not in every channel is not rain's.
         """
-        xp = array_namespace(self.pixels)
-        return xp.min(self.unit(), axis=2)
+        xp, least = array_namespace(self.pixels), self._colour(0)
+        for channel in range(1, self.colours):
+            least = xp.minimum(least, self._colour(channel))
+        return least
+
+    def _colour(self, channel: int) -> Array:
+        """One channel of `unit`, without making the others."""
+        xp, pixels = array_namespace(self.pixels), self.pixels
+        plane = pixels if pixels.ndim == 2 else pixels[:, :, channel]
+        return (xp.astype(plane, xp.float32) - self.low) / (self.high - self.low)
 
     def subtract(self, rain: Array) -> Array:
         """Image minus ``rain`` in every colour channel, never below or above the range.
@@ -108,12 +120,89 @@ class PreparedImage:
         layer = xp.astype(rain, xp.float32) * (self.high - self.low)
         result = xp.astype(self.pixels, xp.float32, copy=True)
         if result.ndim == 2:
-            return xp.clip(result - layer, self.low, self.high)
-        if layer.ndim == 2:
-            layer = layer[:, :, None]
-        colour = result[:, :, : self.colours] - layer
-        result[:, :, : self.colours] = xp.clip(colour, self.low, self.high)
+            return clip(result - layer, self.low, self.high)
+        for channel in range(self.colours):  # one at a time: pictures are large
+            result[:, :, channel] -= layer if layer.ndim == 2 else layer[:, :, channel]
+            plane = clip(result[:, :, channel], self.low, self.high, in_place=True)
+            result[:, :, channel] = plane
         return result
+
+
+@dataclass(frozen=True)
+class Overview:
+    """What is decided once for a whole picture is decided from this, however large it is.
+
+    Attributes
+    ----------
+    small : array, shape (h, w)
+        `PreparedImage.luma`, shrunk as `udg.angle` does.
+    thumbnail : array, shape (h, w, colours)
+        `PreparedImage.thumbnail`.
+    """
+
+    small: np.ndarray[Any, Any]
+    thumbnail: np.ndarray[Any, Any]
+
+    def luma(self) -> np.ndarray[Any, Any]:
+        """`small`: luma, as far as directions are concerned."""
+        return self.small
+
+
+class BlockMeans:
+    """Means over square blocks of a picture that comes in strips, from top to bottom.
+
+    Whole blocks first makes shrinking cheap for pictures of any size, and possible for those that
+    do not fit into memory. What the last blocks would lack at the right and at the bottom is left
+    out.
+
+    Parameters
+    ----------
+    shape : (int, int) or (int, int, int)
+        Of the whole picture.
+    step : int
+        Side of a block in pixels.
+    """
+
+    def __init__(self, shape: tuple[int, ...], step: int) -> None:
+        self.step = step
+        self._sums = np.zeros((shape[0] // step, shape[1] // step, *shape[2:]), np.float32)
+
+    @classmethod
+    def of(cls, picture: Array, scale: float) -> np.ndarray[Any, Any]:
+        """The means of a picture at hand, with blocks as large as they may be for a scale."""
+        means = cls(picture.shape, int(1 / scale))
+        means.add(0, picture)
+        return means.result()
+
+    def add(self, top: int, strip: Array) -> None:
+        """Take the rows of the picture from ``top`` on, each of them once."""
+        step, (rows, columns) = self.step, self._sums.shape[:2]
+        strip = np.asarray(strip)[: max(0, rows * step - top), : columns * step]
+        if step == 1:
+            self._sums[top : top + len(strip)] = strip
+        elif len(strip):
+            wide = strip.reshape(len(strip), columns, step, *strip.shape[2:]).sum(axis=2)
+            block = np.arange(top, top + len(strip)) // step
+            starts = np.flatnonzero(np.diff(block, prepend=-1))
+            self._sums[block[starts]] += np.add.reduceat(wide, starts, axis=0)
+
+    def result(self) -> np.ndarray[Any, Any]:
+        """The means, float32, one a block."""
+        return self._sums / np.float32(self.step**2)
+
+
+def shrunk(
+    means: np.ndarray[Any, Any], shape: tuple[int, ...], scale: float, least: int = 2
+) -> np.ndarray[Any, Any]:
+    """A picture of that shape at a scale of at most 1, from its block means."""
+    if scale >= 1:
+        return means
+    from skimage.transform import resize
+
+    step = int(1 / scale)
+    size = tuple(max(least, round(side // step * step * scale)) for side in shape[:2])
+    small = resize(means, size, order=1, anti_aliasing=True)  # type: ignore[no-untyped-call]
+    return np.asarray(small, dtype=np.float32)
 
 
 def prepare(image: Array, data_range: DataRange | None = None) -> PreparedImage:
@@ -139,7 +228,7 @@ def prepare(image: Array, data_range: DataRange | None = None) -> PreparedImage:
     if not is_array_api_obj(image):
         image = np.asarray(image)
     _check_type(image)
-    _check_shape(image)
+    check_shape(image)
     low, high = _range(image, data_range)
     _check_values(image, low, high, given=data_range is not None)
     return PreparedImage(image, low, high)
@@ -155,7 +244,8 @@ def _check_type(image: Array) -> None:
         raise InvalidImage(f"the image holds {image.dtype}; give uint8, uint16 or float pixels")
 
 
-def _check_shape(image: Array) -> None:
+def check_shape(image: Array) -> None:
+    """Raise InvalidImage unless it is one picture; anything with ``shape`` and ``ndim`` will do."""
     if image.ndim not in (2, 3):
         raise InvalidImage(
             f"the image has {image.ndim} dimensions, shape {tuple(image.shape)}; "

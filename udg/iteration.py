@@ -5,15 +5,27 @@ from __future__ import annotations
 import logging
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Literal, NamedTuple
 
-from udg.certificate import energy_and_bound, relative_gap
+from array_api_compat import array_namespace, is_cupy_array
+
+from udg.backend import finish
+from udg.certificate import Duals, energy_and_bound, relative_gap
 from udg.errors import InvalidInput
 from udg.method import Estimate, Method
 from udg.objective import Problem
 
-__all__ = ["Checkpoint", "Minimum", "Reason", "check_stopping", "minimize"]
+__all__ = [
+    "Checkpoint",
+    "Minimum",
+    "Reason",
+    "check_stopping",
+    "minimize",
+    "minimize_batch",
+    "next_look",
+    "stop",
+]
 
 Reason = Literal["gap", "max_iter", "callback"]
 
@@ -59,6 +71,7 @@ def minimize(
     tol: float = 1e-2,
     max_iter: int | None = None,
     warm_start: Estimate | None = None,
+    reuse: bool = False,
     history: bool = False,
     callback: Callable[[Checkpoint], bool | None] | None = None,
 ) -> Minimum:
@@ -74,6 +87,9 @@ def minimize(
         Default: ``method.default_max_iter``.
     warm_start : Estimate, optional
         X, R and duals of the problem's shape.
+    reuse : bool
+        Let the method work in the arrays of `warm_start`, whose content is then lost: it spares
+        the memory of copies.
     history, callback
         As in `solve`.
 
@@ -90,7 +106,8 @@ def minimize(
         max_iter = method.default_max_iter
     check_stopping(tol, max_iter)
     records: list[Checkpoint] = []
-    state = method.start(problem, warm_start)
+    state = method.start(problem, warm_start if reuse else _copied(warm_start))
+    del warm_start
     iteration, seconds, best_bound = 0, 0.0, -math.inf
     while True:
         estimate = method.estimate(problem, state)
@@ -101,15 +118,78 @@ def minimize(
         _log.debug("%s", checkpoint)
         if history:
             records.append(checkpoint)
-        reason = _stop(checkpoint, tol, max_iter, callback)
+        reason = stop(checkpoint, tol, max_iter, callback)
         if reason is not None:
             return Minimum(estimate, energy, gap, iteration, seconds, reason, tuple(records))
-        # The longer it takes the rarer the looks: they cost up to a tenth of the time between.
-        count = min(max(method.check_every, iteration // 4), max_iter - iteration)
+        del estimate  # before the next one needs as much memory
+        count = next_look(method, iteration, max_iter)
         began = time.perf_counter()
         state = method.advance(problem, state, count)
+        finish(problem.Y)  # a GPU may not have begun
         seconds += time.perf_counter() - began
         iteration += count
+
+
+def _copied(estimate: Estimate | None) -> Estimate | None:
+    if estimate is None:
+        return None
+    xp = array_namespace(estimate.R)
+    X, R, *duals = (xp.asarray(u, copy=True) for u in (*estimate[:2], *estimate.duals))
+    return Estimate(X, R, Duals(*duals))
+
+
+def minimize_batch(
+    problems: Sequence[Problem],
+    method: Method,
+    *,
+    tol: float = 1e-2,
+    max_iter: int | None = None,
+) -> list[Minimum]:
+    """Run a method on several problems, each until its own gap is proven small enough.
+
+    On a GPU a small image leaves most of the device idle; there the primal-dual method does all of
+    them side by side. Anywhere else it is `minimize` on one after the other. The answers are the
+    same.
+
+    Parameters
+    ----------
+    problems : sequence of Problem
+        Each with its own weights, ceiling and doubt. On CuPy arrays with `PrimalDual` they must
+        agree in shape, type, model and boundary.
+    method : Method
+    tol : float
+        As in `minimize`.
+    max_iter : int, optional
+        As in `minimize`, for each problem.
+
+    Returns
+    -------
+    list of Minimum
+        One a problem, in their order. Side by side, ``seconds`` is the time that all together had
+        taken, checks included, when this one ended.
+
+    Raises
+    ------
+    InvalidInput
+        `tol` or `max_iter` is negative or not a number, or problems side by side do not agree.
+    """
+    from udg.primal_dual import PrimalDual
+
+    if max_iter is None:
+        max_iter = method.default_max_iter
+    check_stopping(tol, max_iter)
+    on_gpu = len(problems) > 0 and all(is_cupy_array(problem.Y) for problem in problems)
+    if on_gpu and isinstance(method, PrimalDual):
+        from udg.primal_dual import _cupy
+
+        return _cupy.minimize_batch(problems, method, tol, max_iter)
+    return [minimize(problem, method, tol=tol, max_iter=max_iter) for problem in problems]
+
+
+def next_look(method: Method, iteration: int, max_iter: int) -> int:
+    """How many iterations to do before the certificate is looked at again."""
+    # The longer it takes the rarer the looks: they cost up to a tenth of the time between.
+    return min(max(method.check_every, iteration // 4), max_iter - iteration)
 
 
 def check_stopping(tol: float, max_iter: int) -> None:
@@ -120,12 +200,13 @@ def check_stopping(tol: float, max_iter: int) -> None:
         raise InvalidInput(f"max_iter is {max_iter!r}; give a whole number that is at least 0")
 
 
-def _stop(
+def stop(
     checkpoint: Checkpoint,
     tol: float,
     max_iter: int,
-    callback: Callable[[Checkpoint], bool | None] | None,
+    callback: Callable[[Checkpoint], bool | None] | None = None,
 ) -> Reason | None:
+    """Why to end here, or None."""
     if callback is not None and callback(checkpoint):
         return "callback"
     if checkpoint.gap <= tol:

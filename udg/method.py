@@ -32,7 +32,7 @@ class Method(Protocol):
         """Iterations between two looks at the certificate."""
 
     def start(self, problem: Problem, warm: Estimate | None) -> Any:
-        """The first state, from zero or from an earlier estimate of the same shape."""
+        """The first state, from zero or from an earlier estimate, whose arrays may be used up."""
 
     def advance(self, problem: Problem, state: Any, iterations: int) -> Any:
         """The state after some iterations; the one given may be used up."""

@@ -19,6 +19,7 @@ from typing import Any, Literal
 
 from array_api_compat import array_namespace
 
+from udg.backend import clip
 from udg.errors import InvalidInput
 from udg.operators import Boundary, across, along
 from udg.transforms import Transform
@@ -168,9 +169,10 @@ class Problem:
 
     def energy(self, X: Array, R: Array) -> float:
         """`objective` of this problem."""
-        if self.ceiling is not None and not bool(array_namespace(R).all(self.ceiling >= R)):
-            return math.inf
         weights, xp = self.weights, array_namespace(R)
+        bounded = self.model == "rain" and self.ceiling is not None
+        if bounded and not bool(xp.all(self.ceiling >= R)):
+            return math.inf
         energy = float(objective(X, R, self.Y, weights, self.model, self.boundary))
         if self.doubt is None:
             return energy
@@ -179,14 +181,14 @@ class Problem:
 
     def prox(self, R: Array, step: float) -> Array:
         """Proximal map of ``step · sparsity · |R|`` and the model's bounds."""
-        xp, shift = array_namespace(R), step * self.sparsity
+        shift = step * self.sparsity
         if self.model == "rain":
-            return xp.clip(R - shift, 0, self.upper)
+            return clip(R - shift, 0, self.upper)
         return shrink(R, shift) if self.weights.lam_r > 0 else R
 
-    def feasible(self, R: Array) -> Array:
-        """The nearest R that the model allows."""
-        return array_namespace(R).clip(R, 0, self.upper) if self.model == "rain" else R
+    def feasible(self, R: Array, *, in_place: bool = False) -> Array:
+        """The nearest R that the model allows; on NumPy, if asked, in the same array."""
+        return clip(R, 0, self.upper, in_place=in_place) if self.model == "rain" else R
 
     @cached_property
     def transform(self) -> Transform:
@@ -299,7 +301,7 @@ def magnitude(R: Array, inside: Array | None = None) -> Array:
 
 def shrink(r: Array, xi: float) -> Array:
     """Soft shrinkage ``sign(r)·max(|r| − ξ, 0)``: Eq. 9, with the sign that its print lost."""
-    return r - array_namespace(r).clip(r, -xi, xi)
+    return r - clip(r, -xi, xi)
 
 
 def _sum(u: Array, inside: Array | None) -> Array:

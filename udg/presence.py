@@ -18,14 +18,25 @@ from typing import Any, NamedTuple
 import numpy as np
 from array_api_compat import array_namespace
 
-from udg.backend import ndimage_of
-from udg.image import PreparedImage
+from udg.backend import clip, ndimage_of
+from udg.image import Overview, PreparedImage
 from udg.iteration import minimize
 from udg.objective import RAIN_WEIGHTS, Problem
 from udg.primal_dual import PrimalDual
 from udg.rotation import rotate, unrotate
 
-__all__ = ["Evidence", "caution", "contrast", "evidence", "level_of", "reweighting", "unevenness"]
+__all__ = [
+    "Evidence",
+    "caution",
+    "contrast",
+    "density_step",
+    "enlarged",
+    "evidence",
+    "level_of",
+    "reweighting",
+    "suspicion",
+    "unevenness",
+]
 
 Array = Any
 
@@ -81,12 +92,12 @@ class Evidence(NamedTuple):
         )
 
 
-def evidence(image: PreparedImage, angle: float, confidence: float) -> Evidence:
+def evidence(image: PreparedImage | Overview, angle: float, confidence: float) -> Evidence:
     """Collect what speaks for rain at an angle.
 
     Parameters
     ----------
-    image : PreparedImage
+    image : PreparedImage or Overview
     angle, confidence : float
         As `udg.estimate_angle` found them.
 
@@ -112,7 +123,7 @@ def level_of(score: float) -> float:
     return min(1.0, max(0.0, (score - _DRY) / (_WET - _DRY)))
 
 
-def contrast(image: PreparedImage) -> float:
+def contrast(image: PreparedImage | Overview) -> float:
     """Factor on all weights for pictures of little contrast: haze, film, dusk.
 
     Scaling a picture and the weights of Eq. 3 alike scales X and R alike, so the weights are to a
@@ -120,7 +131,7 @@ def contrast(image: PreparedImage) -> float:
 
     Parameters
     ----------
-    image : PreparedImage
+    image : PreparedImage or Overview
 
     Returns
     -------
@@ -151,19 +162,54 @@ def unevenness(rain: Array, shorter_side: int) -> Array:
     -------
     array, shape (H, W)
     """
-    xp, ndimage = array_namespace(rain), ndimage_of(rain)
-    sigma = max(_NEIGHBOURS, _NEIGHBOURHOOD * shorter_side)
-    step = max(1, min(int(sigma / 4), *rain.shape))
+    xp = array_namespace(rain)
+    step = density_step(rain.shape, shorter_side)
     height, width = (side // step for side in rain.shape)
     blocks = xp.reshape(rain[: height * step, : width * step], (height, step, width, step))
-    density = ndimage.gaussian_filter(xp.mean(blocks, axis=(1, 3)), sigma / step, mode="nearest")
+    coarse = suspicion(xp.mean(blocks, axis=(1, 3)), step, shorter_side)
+    return enlarged(coarse, step, *(xp.arange(side) for side in rain.shape))
+
+
+def density_step(shape: tuple[int, ...], shorter_side: int) -> int:
+    """Side in pixels of the blocks whose mean rain is its density."""
+    return max(1, min(int(_neighbourhood(shorter_side) / 4), *shape))
+
+
+def suspicion(density: Array, step: int, shorter_side: int) -> Array:
+    """`unevenness` from the mean rain of blocks.
+
+    Parameters
+    ----------
+    density : array, shape (rows, columns)
+        Mean of R over square blocks of the whole picture.
+    step : int
+        Side of the blocks in pixels (`density_step`).
+    shorter_side : int
+        Of the picture, in pixels.
+
+    Returns
+    -------
+    array, shape (rows, columns)
+        One value a block; `enlarged` gives those of pixels.
+    """
+    xp, sigma = array_namespace(density), _neighbourhood(shorter_side)
+    density = ndimage_of(density).gaussian_filter(density, sigma / step, mode="nearest")
     usual = xp.mean(density) + 1e-4
-    coarse = xp.clip((density / (_TOLERATED * usual)) ** _SUSPICION, 1, _MOST_DOUBT)
-    rows, columns = (
-        xp.clip((xp.arange(side, dtype=xp.float32) + 0.5) / step - 0.5, 0, count - 1)
-        for side, count in zip(rain.shape, (height, width), strict=True)
+    return clip((density / (_TOLERATED * usual)) ** _SUSPICION, 1, _MOST_DOUBT)
+
+
+def enlarged(coarse: Array, step: int, rows: Array, columns: Array) -> Array:
+    """Values at all pairs of rows and columns of a picture, from one a block, bilinear."""
+    xp = array_namespace(coarse)
+    places = (
+        clip((xp.astype(pixels, xp.float32) + 0.5) / step - 0.5, 0, count - 1)
+        for pixels, count in zip((rows, columns), coarse.shape, strict=True)
     )
-    return _bilinear(coarse, rows, columns)
+    return _bilinear(coarse, *places)
+
+
+def _neighbourhood(shorter_side: int) -> float:
+    return max(_NEIGHBOURS, _NEIGHBOURHOOD * shorter_side)
 
 
 def reweighting(rain: Array, doubt: Array, lam_r: float) -> Array:
@@ -215,7 +261,7 @@ def _bilinear(coarse: Array, rows: Array, columns: Array) -> Array:
     xp = array_namespace(coarse)
     for axis, places in ((0, rows), (1, columns)):
         below = xp.astype(xp.floor(places), xp.int64)
-        above = xp.clip(below + 1, None, coarse.shape[axis] - 1)
+        above = clip(below + 1, None, coarse.shape[axis] - 1)
         part = xp.reshape(places - below, (-1, 1) if axis == 0 else (1, -1))
         coarse = (1 - part) * xp.take(coarse, below, axis=axis) + part * xp.take(
             coarse, above, axis=axis

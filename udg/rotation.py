@@ -16,22 +16,27 @@ is `fine` times as fine *across* they nearly are: half as much is left of them w
 from __future__ import annotations
 
 import math
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import numpy as np
-from array_api_compat import array_namespace
+from array_api_compat import array_namespace, is_numpy_array
 
-from udg.backend import ndimage_of
+from udg.backend import clip, ndimage_of, threads
 from udg.errors import InvalidInput
 
-__all__ = ["rotate", "rotated_shape", "unrotate"]
+__all__ = ["common_grid", "rotate", "rotated_shape", "unrotate"]
 
 Array = Any  # NumPy or CuPy
 
 _ORDER = 3
+_MIN_BAND = 1 << 18  # pixels for which another thread is worth its start
 
 
-def rotate(luma: Array, angle: float, fine: int = 1) -> Array:
+Shift = tuple[float, float]  # in samples of the frame, along and across
+
+
+def rotate(luma: Array, angle: float, fine: int = 1, shift: Shift = (0, 0)) -> Array:
     """Turn a picture so that streaks at ``angle`` become vertical (θ∘ in Eq. 1).
 
     Parameters
@@ -43,6 +48,10 @@ def rotate(luma: Array, angle: float, fine: int = 1) -> Array:
         counter-clockwise by it, as in ``skimage.transform.rotate(luma, angle)``.
     fine : int
         Samples a pixel across the streaks. Multiples of 90° ignore it: nothing is interpolated.
+    shift : (float, float)
+        Moves the frame's samples by a part of their distance, along and across: with
+        `common_grid`, the frames of all windows of a picture have the same samples. Multiples of
+        90° ignore it.
 
     Returns
     -------
@@ -60,10 +69,12 @@ def rotate(luma: Array, angle: float, fine: int = 1) -> Array:
     if turns is not None:
         return _turn(luma, turns)
     matrix = _matrix(angle) / (1, fine)
-    return _resample(luma, matrix, rotated_shape(luma.shape, angle, fine))
+    return _resample(luma, matrix, rotated_shape(luma.shape, angle, fine), matrix @ shift)
 
 
-def unrotate(layer: Array, angle: float, shape: tuple[int, int], fine: int = 1) -> Array:
+def unrotate(
+    layer: Array, angle: float, shape: tuple[int, int], fine: int = 1, shift: Shift = (0, 0)
+) -> Array:
     """Turn a layer of the rotated frame back into the picture's frame.
 
     Parameters
@@ -75,6 +86,8 @@ def unrotate(layer: Array, angle: float, shape: tuple[int, int], fine: int = 1) 
     shape : (int, int)
         Height and width of the picture that was rotated.
     fine : int
+        What was given to `rotate`.
+    shift : (float, float)
         What was given to `rotate`.
 
     Returns
@@ -98,7 +111,43 @@ def unrotate(layer: Array, angle: float, shape: tuple[int, int], fine: int = 1) 
         )
     if turns is not None:
         return _turn(layer, -turns)
-    return _resample(layer, (_matrix(angle) * (1, fine)).T, shape)
+    return _resample(layer, (_matrix(angle) * (1, fine)).T, shape, -np.asarray(shift))
+
+
+def common_grid(
+    window: tuple[slice, slice], shape: tuple[int, ...], angle: float, fine: int = 1
+) -> Shift:
+    """Shift with which a window's rotated frame has samples of the whole picture's.
+
+    Parameters
+    ----------
+    window : (slice, slice)
+        Rows and columns of the picture, with their ends.
+    shape : (int, int) or (int, int, int)
+        Of the picture.
+    angle : float
+        Degrees clockwise from vertical.
+    fine : int
+        Samples a pixel across the streaks.
+
+    Returns
+    -------
+    (float, float)
+        Along and across, at most half a sample.
+    """
+    rows, columns = window
+    part = rows.stop - rows.start, columns.stop - columns.start
+    whole_middle, middle = (
+        (np.asarray(rotated_shape(size, angle, fine), float) - 1) / 2
+        for size in ((shape[0], shape[1]), part)
+    )
+    moved = [
+        side.start + (length - whole) / 2
+        for side, length, whole in zip(window, part, shape, strict=False)
+    ]
+    first = (_matrix(angle) * (1, fine)).T @ moved + whole_middle - middle
+    along, across = np.rint(first) - first
+    return float(along), float(across)
 
 
 def rotated_shape(shape: tuple[int, int], angle: float, fine: int = 1) -> tuple[int, int]:
@@ -139,23 +188,40 @@ def _matrix(angle: float) -> np.ndarray[Any, np.dtype[np.float64]]:
 
 
 def _resample(
-    source: Array, matrix: np.ndarray[Any, np.dtype[np.float64]], shape: tuple[int, int]
+    source: Array,
+    matrix: np.ndarray[Any, np.dtype[np.float64]],
+    shape: tuple[int, int],
+    shift: np.ndarray[Any, np.dtype[np.float64]],
 ) -> Array:
-    """Values of ``source`` at ``matrix @ position``, both measured from the arrays' centres."""
-    xp = array_namespace(source)
+    """Values of ``source`` at ``matrix @ position + shift``, measured from the arrays' centres."""
+    xp, ndimage = array_namespace(source), ndimage_of(source)
     middle, source_middle = ((np.asarray(s) - 1) / 2 for s in (shape, source.shape))
-    result = ndimage_of(source).affine_transform(
-        source,
-        xp.asarray(matrix),
-        offset=tuple(source_middle - matrix @ middle),
-        output_shape=tuple(shape),
-        output=source.dtype,
-        order=_ORDER,
-        mode="reflect",
-    )
+    offset = source_middle + shift - matrix @ middle
+    result = xp.empty(tuple(shape), dtype=source.dtype)
+    spline = {"order": _ORDER, "mode": "reflect"}
+    coefficients = ndimage.spline_filter(source, output=source.dtype, **spline)
+
+    def fill(rows: slice) -> None:
+        ndimage.affine_transform(
+            coefficients,
+            xp.asarray(matrix),
+            offset=tuple(offset + matrix[:, 0] * rows.start),
+            output_shape=(rows.stop - rows.start, shape[1]),
+            output=result[rows],
+            prefilter=False,
+            **spline,
+        )
+
+    bands = min(threads(), result.size // _MIN_BAND) if is_numpy_array(source) else 1
+    if bands > 1:
+        cuts = [k * shape[0] // bands for k in range(bands + 1)]
+        with ThreadPoolExecutor(bands) as pool:  # SciPy lets go of the interpreter meanwhile
+            list(pool.map(fill, map(slice, cuts[:-1], cuts[1:])))
+    else:
+        fill(slice(0, shape[0]))
     # A spline overshoots beside edges. Light below none or above full does not exist, and the
     # solver's 0 ≤ R ≤ Y would have no solution where Y < 0.
-    return xp.clip(result, xp.min(source), xp.max(source))
+    return clip(result, xp.min(source), xp.max(source))
 
 
 def _turn(plane: Array, quarters: int) -> Array:

@@ -2,96 +2,41 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass, field, replace
-from types import MappingProxyType
-from typing import Any, Literal, NamedTuple, get_args
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+from typing import Any, Literal, NamedTuple
 
 from array_api_compat import array_namespace
 
-from udg.admm import Alternating, Joint
 from udg.certificate import Duals
 from udg.errors import InvalidInput
 from udg.image import DataRange, PreparedImage, prepare
-from udg.iteration import Checkpoint, Minimum, Reason, check_stopping, minimize
+from udg.iteration import Checkpoint, Minimum, Reason, minimize
 from udg.method import Estimate, Method
-from udg.objective import (
-    PAPER_WEIGHTS,
-    RAIN_WEIGHTS,
-    STRIPE_WEIGHTS,
-    Model,
-    Problem,
-    Weights,
-)
+from udg.objective import Model, Problem, Weights
 from udg.operators import Boundary
-from udg.primal_dual import PrimalDual
-from udg.rotation import rotate, unrotate
+from udg.rotation import rotate, rotated_shape, unrotate
+from udg.settings import (
+    MOST_LAYERS,
+    Direction,
+    Gauge,
+    Settings,
+    Streaks,
+    centre,
+    find_direction,
+    fineness,
+    for_picture,
+    frame_problem,
+    is_new,
+    light_of,
+    tolerance,
+    understood,
+)
 
-__all__ = ["PAPER", "Result", "Solved", "solve"]
+__all__ = ["Result", "Solved", "solve"]
 
 Array = Any
-Gauge = Literal["median", "mean"]
-Streaks = Literal["rain", "stripes"]
-
-#: The paper's model and method as keyword arguments: ``udg.solve(image, **udg.PAPER)``.
-PAPER: Mapping[str, Any] = MappingProxyType(
-    {
-        **asdict(PAPER_WEIGHTS),
-        "model": "signed",
-        "method": "alternating",
-        "boundary": "periodic",
-        "gauge": "median",
-        "angle_limit": 45.0,
-        "passes": 1,
-        "streaks": "rain",
-    }
-)
-
-
-class _Kind(NamedTuple):
-    """What is done differently for rain and for stripes."""
-
-    sign: Literal["bright", "both"]  # of the details that tell the angle
-    fine: int  # samples a pixel across the streaks in the solved frame
-
-
-_KINDS: Mapping[Streaks, _Kind] = MappingProxyType(
-    {"rain": _Kind("bright", 1), "stripes": _Kind("both", 2)}
-)
-
-# What `solve` takes for anything left unsaid, by model.
-_DEFAULTS: Mapping[str, Mapping[str, Any]] = MappingProxyType(
-    {
-        "rain": {
-            **asdict(RAIN_WEIGHTS),
-            "method": "primal-dual",
-            "boundary": "reflecting",
-            "gauge": "median",
-            "angle_limit": 45.0,
-            "passes": 2,
-            "streaks": "rain",
-        },
-        "signed": {
-            **asdict(STRIPE_WEIGHTS),
-            "method": "primal-dual",
-            "boundary": "reflecting",
-            "gauge": "median",
-            "angle_limit": 90.0,
-            "passes": 1,
-            "streaks": "stripes",
-        },
-    }
-)
-
-_METHODS: Mapping[str, Callable[[], Method]] = MappingProxyType(
-    {"primal-dual": PrimalDual, "joint": Joint, "alternating": Alternating}
-)
-
-_DRAFT_TOL = 2e-2  # gap of all passes but the last
-_MOST_LAYERS = 4  # directions that n_layers="auto" takes out
-_NEW_DIRECTION = 8.0  # degrees; nearer than this to an earlier one is the same rain
-_SURE = 0.5  # rain level that another direction must have
 
 
 class Solved(NamedTuple):
@@ -126,9 +71,8 @@ class Result:
     ----------
     derained : array, float32, the image's shape
         Image minus rain in every colour channel, in the image's range, never resampled.
-    rain, background : array, float32, shape (H, W)
-        R and X in the image's frame; 1 is full light. X is that of the light that was solved: the
-        darkest channel in the rain model, luma in the signed one.
+    rain : array, float32, shape (H, W)
+        R in the image's frame; 1 is full light.
     rain_level : float
         In [0, 1]: 0 is no rain (nothing is taken), 1 rain without a doubt.
     angle : float
@@ -156,11 +100,12 @@ class Result:
         One a direction if rain of several was asked for, each from what the one before left;
         ``derained``, ``rain`` and ``background`` are then of all together, and everything else of
         the first. Empty for a single direction.
+    shift : float
+        Signed model: what the gauge moved from rain to background.
     """
 
     derained: Array = field(repr=False)
     rain: Array = field(repr=False)
-    background: Array = field(repr=False)
     rain_level: float
     angle: float
     confidence: float | None
@@ -174,33 +119,20 @@ class Result:
     history: tuple[Checkpoint, ...] = field(repr=False)
     solved: Solved = field(repr=False)
     layers: tuple[Result, ...] = field(default=(), repr=False)
+    shift: float = field(default=0.0, repr=False)
 
+    @cached_property
+    def background(self) -> Array:
+        """X in the image's frame, float32, shape (H, W); turned back when it is first asked for.
 
-class _Direction(NamedTuple):
-    """Where the streaks point, how sure that is, and how much rain there is."""
-
-    degrees: float
-    confidence: float | None
-    level: float
-
-
-@dataclass(frozen=True)
-class _Settings:
-    """What `solve` was asked for, checked and completed by defaults."""
-
-    weights: Weights
-    model: Model
-    boundary: Boundary
-    gauge: Gauge
-    angle_limit: float
-    kind: _Kind
-    rain_level: float | Literal["auto"]
-    passes: int
-    method: Method
-    tol: float
-    max_iter: int
-    history: bool
-    callback: Callable[[Checkpoint], bool | None] | None
+        It is that of the light that was solved: the darkest colour channel in the rain model, luma
+        in the signed one.
+        """
+        if self.layers:
+            return self.layers[-1].background
+        X, shape = self.solved.X, (self.rain.shape[0], self.rain.shape[1])
+        fine = X.shape[1] // rotated_shape(shape, self.angle)[1]
+        return unrotate(X, self.angle, shape, fine) + self.shift
 
 
 def solve(
@@ -320,90 +252,55 @@ def solve(
     >>> bool(np.abs(result.derained - clean).mean() < 0.3 * np.abs(rainy - clean).mean())
     True
     """
-    paper = method == "alternating" or isinstance(method, Alternating)
-    if paper and model in (None, "signed"):
-        model, defaults = "signed", PAPER
-    else:
-        model = model or "rain"
-        _one_of("model", model, get_args(Model))
-        defaults = _DEFAULTS[model]
-
-    def chosen(name: str, value: Any) -> Any:
-        return defaults[name] if value is None else value
-
-    given = {"tau": tau, "lam_x": lam_x, "lam_y": lam_y, "lam_r": lam_r}
-    weights = Weights(*(chosen(name, value) for name, value in given.items()))
-    chosen_method = _method(chosen("method", method))
-    settings = _Settings(
-        weights=weights.with_strength(strength),
+    settings, angles = understood(
+        {"tau": tau, "lam_x": lam_x, "lam_y": lam_y, "lam_r": lam_r},
+        angle,
+        n_layers,
+        strength=strength,
         model=model,
-        boundary=_one_of("boundary", chosen("boundary", boundary), get_args(Boundary)),
-        gauge=_one_of("gauge", chosen("gauge", gauge), get_args(Gauge)),
-        angle_limit=chosen("angle_limit", angle_limit),
-        kind=_KINDS[_one_of("streaks", chosen("streaks", streaks), get_args(Streaks))],
+        streaks=streaks,
+        angle_limit=angle_limit,
         rain_level=rain_level,
-        passes=_count("passes", chosen("passes", passes), 1),
-        method=chosen_method,
+        passes=passes,
+        method=method,
+        boundary=boundary,
+        gauge=gauge,
         tol=tol,
-        max_iter=chosen_method.default_max_iter if max_iter is None else max_iter,
+        max_iter=max_iter,
         history=history,
         callback=callback,
     )
-    check_stopping(settings.tol, settings.max_iter)
-    if model == "rain" and settings.kind != _KINDS["rain"]:
-        raise InvalidInput("streaks='stripes' is for model='signed': rain only adds light")
-    if model == "signed" and settings.passes > 1:
-        raise InvalidInput("passes above 1 are for model='rain': they doubt what is not even rain")
-    prepared = prepare(image, data_range)
-    if model == "rain" and all(value is None for value in given.values()):
-        from udg.presence import contrast
-
-        settings = replace(settings, weights=settings.weights.scaled(contrast(prepared)))
-    several = isinstance(angle, Sequence) and not isinstance(angle, str)
-    angles: list[Any] = list(angle) if several else [angle]  # type: ignore[arg-type]
-    if not angles:
-        raise InvalidInput("angle is empty; give at least one number, or 'auto'")
-    if n_layers != "auto":
-        _count("n_layers", n_layers, 1)
-    if n_layers != 1 and angles != ["auto"]:
-        raise InvalidInput("n_layers is for angle='auto'; given angles are as many layers already")
     if warm_start is not None and (n_layers != 1 or len(angles) > 1):
         raise InvalidInput("warm_start is for one direction; leave it out with several")
+    prepared = prepare(image, data_range)
+    settings = for_picture(settings, prepared)
     if angles == ["auto"] and n_layers != 1:
         return _together(_found_layers(prepared, settings, n_layers))
     if len(angles) == 1:
-        return _layer(prepared, settings, _direction(prepared, settings, angles[0]), warm_start)
+        return _layer(prepared, settings, find_direction(prepared, settings, angles[0]), warm_start)
     return _together(_given_layers(prepared, settings, angles))
 
 
 def _layer(
     image: PreparedImage,
-    settings: _Settings,
-    direction: _Direction,
+    settings: Settings,
+    direction: Direction,
     warm_start: Result | None = None,
 ) -> Result:
     """Decompose for one direction."""
-    light = image.darkest() if settings.model == "rain" else image.luma()
-    degrees = direction.degrees
-    fine = settings.kind.fine if degrees % 90 else 1  # quarter turns interpolate nothing
-    problem = Problem(
-        rotate(light, degrees, fine),
-        # Differences across shrink with the samples' distance; the weight keeps its meaning.
-        replace(settings.weights, lam_y=fine * settings.weights.lam_y),
-        settings.model,
-        settings.boundary,
-    )
+    degrees, shape = direction.degrees, (image.pixels.shape[0], image.pixels.shape[1])
+    fine = fineness(settings, degrees)
+    problem = frame_problem(rotate(light_of(image, settings), degrees, fine), settings, fine)
     start = None if warm_start is None else _earlier(warm_start, problem)
-    problem, minimum = _passes(problem, settings, direction.level, min(light.shape), start)
+    problem, minimum = _passes(problem, settings, direction.level, min(shape), start)
     X, R, duals = minimum.estimate
-    rain, background = (unrotate(layer, degrees, light.shape, fine) for layer in (R, X))
-    if settings.model == "signed":
-        shift = _centre(rain, settings.gauge)
-        rain, background = rain - shift, background + shift
+    rain = unrotate(R, degrees, shape, fine)
+    shift = float(centre(rain, settings.gauge)) if settings.model == "signed" else 0.0
+    if shift:
+        rain = rain - shift
     return Result(
         derained=image.subtract(rain),
         rain=rain,
-        background=background,
         rain_level=direction.level,
         angle=degrees,
         confidence=direction.confidence,
@@ -416,21 +313,22 @@ def _layer(
         reason=minimum.reason,
         history=minimum.history,
         solved=Solved(problem, X, R, duals),
+        shift=shift,
     )
 
 
 def _passes(
     problem: Problem,
-    settings: _Settings,
+    settings: Settings,
     level: float,
     shorter_side: int,
     start: Estimate | None,
 ) -> tuple[Problem, Minimum]:
     """Solve once or, in the rain model, again with the doubts that the pass before raised."""
-    from udg.presence import caution, reweighting, unevenness
+    from udg.presence import caution
 
     xp = array_namespace(problem.Y)
-    passes, doubt = settings.passes, 1.0
+    passes, doubt, reuse = settings.passes, 1.0, False
     if settings.model == "rain" and level == 0:
         problem = replace(problem, ceiling=xp.zeros_like(problem.Y))
         passes = 1
@@ -442,69 +340,49 @@ def _passes(
         minimum = minimize(
             problem,
             settings.method,
-            # What only raises doubts need not be exact.
-            tol=settings.tol if left == 0 else max(settings.tol, _DRAFT_TOL),
+            tol=tolerance(settings, last=left == 0),
             max_iter=settings.max_iter - iterations,
             warm_start=start,
+            reuse=reuse,
             history=settings.history,
             callback=settings.callback,
         )
         iterations, seconds = iterations + minimum.iterations, seconds + minimum.seconds
         if left == 0 or minimum.reason != "gap":
             break
-        R, start = minimum.estimate.R, minimum.estimate
-        uneven = unevenness(R, shorter_side)
-        places = doubt * uneven * reweighting(R, uneven, settings.weights.lam_r)
-        problem = replace(problem, doubt=xp.astype(places, R.dtype))
+        start, reuse = minimum.estimate, True
+        problem = replace(problem, doubt=doubt * _doubts(start.R, settings, shorter_side))
     return problem, minimum._replace(iterations=iterations, seconds=seconds)
 
 
-def _direction(
-    image: PreparedImage, settings: _Settings, angle: float | Literal["auto"]
-) -> _Direction:
-    """The angle, estimated if asked for, and the rain level."""
-    level = settings.rain_level
-    if angle == "auto":
-        from udg.angle import estimate_angle
+def _doubts(R: Array, settings: Settings, shorter_side: int) -> Array:
+    """What a pass makes of the rain that the one before found."""
+    from udg.presence import reweighting, unevenness
 
-        degrees, confidence = estimate_angle(
-            image.luma(), limit=settings.angle_limit, sign=settings.kind.sign
-        )
-        if settings.model == "rain" and level == "auto":
-            from udg.presence import evidence, level_of
-
-            level = level_of(evidence(image, degrees, confidence).score)
-        return _Direction(degrees, confidence, _level(level))
-    if isinstance(angle, (str, bool)) or not math.isfinite(angle):
-        raise InvalidInput(f"angle is {angle!r}; give degrees clockwise from vertical, or 'auto'")
-    if settings.model == "rain" and abs(angle) > 45:
-        raise InvalidInput(
-            f"angle is {angle:g}°, but rain lies within ±45°; "
-            "for stripes in any direction use model='signed'"
-        )
-    return _Direction(float(angle), None, _level(level))
+    uneven = unevenness(R, shorter_side)
+    places = uneven * reweighting(R, uneven, settings.weights.lam_r)
+    return array_namespace(R).astype(places, R.dtype)
 
 
 def _given_layers(
-    image: PreparedImage, settings: _Settings, angles: Sequence[float | Literal["auto"]]
+    image: PreparedImage, settings: Settings, angles: Sequence[float | Literal["auto"]]
 ) -> list[Result]:
     """One layer a given angle, each from what the one before left."""
     results: list[Result] = []
     for angle in angles:
-        results.append(_layer(image, settings, _direction(image, settings, angle)))
+        results.append(_layer(image, settings, find_direction(image, settings, angle)))
         image = replace(image, pixels=results[-1].derained)
     return results
 
 
 def _found_layers(
-    image: PreparedImage, settings: _Settings, count: int | Literal["auto"]
+    image: PreparedImage, settings: Settings, count: int | Literal["auto"]
 ) -> list[Result]:
     """Layers in the directions that are found one after the other."""
     results: list[Result] = []
-    while len(results) < (_MOST_LAYERS if count == "auto" else count):
-        direction = _direction(image, settings, "auto")
-        known = any(abs(direction.degrees - r.angle) < _NEW_DIRECTION for r in results)
-        if count == "auto" and results and (known or direction.level < _SURE):
+    while len(results) < (MOST_LAYERS if count == "auto" else count):
+        direction = find_direction(image, settings, "auto")
+        if count == "auto" and not is_new(direction, [result.angle for result in results]):
             break
         results.append(_layer(image, settings, direction))
         image = replace(image, pixels=results[-1].derained)
@@ -521,36 +399,8 @@ def _together(layers: list[Result]) -> Result:
         first,
         derained=last.derained,
         rain=rain,
-        background=last.background,
         layers=tuple(layers),
     )
-
-
-def _one_of(name: str, value: Any, allowed: tuple[str, ...]) -> Any:
-    if value not in allowed:
-        raise InvalidInput(f"{name} is {value!r}; give one of {', '.join(map(repr, allowed))}")
-    return value
-
-
-def _count(name: str, value: Any, least: int) -> int:
-    if isinstance(value, bool) or not isinstance(value, int) or value < least:
-        raise InvalidInput(f"{name} is {value!r}; give a whole number that is at least {least}")
-    return value
-
-
-def _level(level: float | str) -> float:
-    if level == "auto":
-        return 1.0
-    if isinstance(level, (str, bool)) or not 0 <= level <= 1:
-        raise InvalidInput(f"rain_level is {level!r}; give a number in [0, 1], or 'auto'")
-    return float(level)
-
-
-def _method(method: str | Method) -> Method:
-    if not isinstance(method, str):
-        return method
-    _one_of("method", method, tuple(_METHODS))
-    return _METHODS[method]()
 
 
 def _earlier(result: Result, problem: Problem) -> Estimate:
@@ -561,13 +411,3 @@ def _earlier(result: Result, problem: Problem) -> Estimate:
             f"{wanted[0]}×{wanted[1]}; give a result of the same image shape and angle"
         )
     return Estimate(result.solved.X, result.solved.R, result.solved.duals)
-
-
-def _centre(rain: Array, gauge: Gauge) -> Array:
-    """Median or mean. The median by sorting, which every array namespace can."""
-    xp = array_namespace(rain)
-    if gauge == "mean":
-        return xp.mean(rain)
-    ordered = xp.sort(xp.reshape(rain, (-1,)))
-    middle = ordered.shape[0] // 2
-    return 0.5 * (ordered[middle] + ordered[-middle - 1])

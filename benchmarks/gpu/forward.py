@@ -1,10 +1,10 @@
-"""How long a forward pass takes: the rain stream alone, which is all that deraining needs, and both.
+"""How long a forward pass takes: the rain stream alone, all that deraining needs, and both.
 
     python benchmarks/gpu/forward.py OUT [--device cuda|cpu] [--height 1024 --width 2048]
 
-The paper's sizes, batch normalisation folded, channels last, bfloat16 on a GPU and float32 on a CPU;
-eager and with torch.compile. Writes OUT/forward.json: median, least and most of the repetitions in
-seconds, and peak memory in bytes (of the GPU; of the process on a CPU).
+The paper's sizes, batch normalisation folded, channels last, bfloat16 on a GPU and float32 on a
+CPU; eager and with torch.compile. Writes OUT/forward.json: median, least and most of the
+repetitions in seconds, and peak memory in bytes (of the GPU; of the process on a CPU).
 """
 
 from __future__ import annotations

@@ -1,11 +1,11 @@
 """Train on a GPU, in steps of at most ten minutes: each call goes on where the last one stopped.
 
-    python benchmarks/gpu/train.py OUT --data DATA_DIR [--minutes 9] [--clean DIR] [more of udg train]
+    python benchmarks/gpu/train.py OUT --data DATA_DIR [--minutes 9] [options]
 
 DATA_DIR holds rainy pictures, also in folders of folders. OUT/run is the run (`udg.net.train`), and
-OUT/train.json says how far it is and how quick. Options that are not known here are given to
-``udg train``; give the same in every call. Ends with status 0 when the run is finished, 3 if the
-same command has more to do. Try it without a GPU with ``--device cpu --width 4 --depth 1``.
+OUT/train.json says how far it is and how quick. Other options go to ``udg train``; give the same in
+every call. Ends with status 0 when the run is finished, 3 if the same command has more to do. To
+try it without a GPU: ``--device cpu --width 4 --depth 1``.
 """
 
 from __future__ import annotations
@@ -21,7 +21,8 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 from common import write_json
 
 #: Beside the paper's schedule: the solver's energy, which is better than the paper's weights.
-RECIPE = ["--config", "paper", "--loss", "energy", "--channels", "1", "--angle-turn", "20"]
+RECIPE = ["--config", "paper", "--loss", "energy", "--channels", "1"]
+RECIPE += ["--angle-steps", "20000", "--angle-turn", "20"]
 MORE = 3
 
 
@@ -39,19 +40,21 @@ def main() -> None:
     began = time.perf_counter()
     train = [sys.executable, "-m", "udg", "train", "--resume", "--recursive", str(options.data)]
     limits = ["--max-minutes", str(options.minutes), "--checkpoint-minutes", "3"]
-    subprocess.run([*train, "-o", str(run), *limits, *RECIPE, *more], check=True)
+    made = subprocess.run([*train, "-o", str(run), *limits, *RECIPE, *more], check=False)
+    if made.returncode:
+        raise SystemExit(made.returncode)
     wall = time.perf_counter() - began
 
     import torch
 
     now, steps = progress(run), json.loads((run / "config.json").read_text())["steps"]
-    made = now["step"] - before["step"]
+    done = now["step"] - before["step"]
     row = {
         "step": now["step"],
         "steps": steps,
-        "steps in this call": made,
+        "steps in this call": done,
         "wall seconds of this call": round(wall, 1),
-        "training seconds a step": (now["seconds"] - before["seconds"]) / max(1, made),
+        "training seconds a step": (now["seconds"] - before["seconds"]) / max(1, done),
         "loss": now.get("loss"),
     }
     device = torch.cuda.get_device_name() if torch.cuda.is_available() else "cpu"

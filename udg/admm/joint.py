@@ -24,6 +24,7 @@ from typing import Any, NamedTuple
 
 from array_api_compat import array_namespace
 
+from udg.backend import clip
 from udg.certificate import Duals, slope
 from udg.errors import InvalidInput
 from udg.method import Estimate
@@ -182,15 +183,15 @@ def _split(
     problem: Problem, options: Joint, state: State
 ) -> tuple[tuple[Array, Array, Array, Array, Array], Duals]:
     """Constraints prox(v) and unscaled multipliers ρ(v − prox(v))."""
-    xp, weights, rho = array_namespace(problem.Y), problem.weights, options.penalties(problem)
+    weights, rho = problem.weights, options.penalties(problem)
 
-    def clip(v: Array, bound: float) -> Array:
-        return xp.clip(v, -bound, bound)
+    def clipped(v: Array, bound: float) -> Array:
+        return clip(v, -bound, bound)
 
-    u_along = clip(state.p_along, weights.tau / rho.p)
-    u_across = clip(state.p_across, weights.tau / rho.p)
-    u_q = clip(state.q, weights.lam_x / rho.q)
-    u_s = clip(state.s, weights.lam_y / rho.s)
+    u_along = clipped(state.p_along, weights.tau / rho.p)
+    u_across = clipped(state.p_across, weights.tau / rho.p)
+    u_q = clipped(state.q, weights.lam_x / rho.q)
+    u_s = clipped(state.s, weights.lam_y / rho.s)
     constraints = (
         state.p_along - u_along,
         state.p_across - u_across,

@@ -19,10 +19,11 @@ import contextlib
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from numba import get_num_threads, njit, prange
+from numba import njit, prange
 from numba.core.compiler import Compiler
 
-from udg._certificate_numba import sparsity_rows
+from udg._certificate_numba import blocks_for, sparsity_rows
+from udg.backend import in_blocks
 from udg.objective import Problem
 
 if TYPE_CHECKING:
@@ -35,8 +36,6 @@ Array = Any
 # Bytes of the second-level cache that a sweep may fill, and the most iterations that it does.
 _CACHE = 1 << 19
 _MOST_DEPTH = 16
-# Blocks smaller than this, in pixels, gain little from threads.
-_MIN_BLOCK = 1 << 16
 
 
 def advance(
@@ -52,13 +51,12 @@ def advance(
     Y, weights = np.ascontiguousarray(problem.Y), problem.weights
     height, width = Y.shape
     if blocks is None:
-        blocks = max(1, min(get_num_threads(), Y.size // _MIN_BLOCK))
+        blocks = max(1, blocks_for(Y))
     if depth is None:
         # A row takes five lines of the state, three of data and two of scratch.
         fits = _CACHE // (10 * width * Y.itemsize)
         depth = max(1, min(fits, _MOST_DEPTH, height // (16 * blocks)))
-    sweeps = _sweeps_parallel if blocks > 1 else _sweeps
-    sweeps(
+    arguments = (
         Y,
         np.ascontiguousarray(problem.upper),
         sparsity_rows(problem),
@@ -69,14 +67,16 @@ def advance(
         problem.boundary == "periodic",
         iterations,
         depth,
-        blocks,
     )
+    in_blocks(_sweeps_parallel, _sweeps_serial, arguments, blocks)
 
 
 def estimate(problem: Problem, R: Array, p_along: Array, p_across: Array) -> tuple[Array, Array]:
     """Background Y − R − ∇ᵀp and R, made feasible first."""
     X, feasible = np.empty_like(R), np.empty_like(R)
-    _estimate(problem.Y, problem.upper, R, p_along, p_across, problem.model == "rain", X, feasible)
+    rain = problem.model == "rain"
+    arguments = (problem.Y, problem.upper, R, p_along, p_across, rain, X, feasible)
+    in_blocks(_estimate_parallel, _estimate_serial, arguments, blocks_for(R))
     return X, feasible
 
 
@@ -193,7 +193,27 @@ def _block(  # type: ignore[no-untyped-def]
                 )  # fmt: skip
 
 
-def _all_sweeps(Y, U, L, planes, weights, steps, rain, periodic, iterations, depth, blocks):  # type: ignore[no-untyped-def]
+# Serial and parallel kernels are functions of their own: numba's cache takes the same function with
+# other options for the same, and would load one for the other.
+
+
+@njit(cache=True, nogil=True)
+def _sweeps_serial(Y, U, L, planes, weights, steps, rain, periodic, iterations, depth):  # type: ignore[no-untyped-def]
+    height, width = Y.shape
+    ghosts = np.empty((5, 2 * depth, width), Y.dtype)
+    bars = np.zeros((depth, 2, width), Y.dtype)
+    done = 0
+    while done < iterations:
+        count = min(depth, iterations - done)
+        _borrow(planes, ghosts, 0, height, count)
+        _block(Y, U, L, planes, weights, steps, rain, periodic, 0, height, count, ghosts, bars)
+        done += count
+
+
+@njit(cache=True, nogil=True, parallel=True)
+def _sweeps_parallel(  # type: ignore[no-untyped-def]
+    Y, U, L, planes, weights, steps, rain, periodic, iterations, depth, blocks
+):
     height, width = Y.shape
     ghosts = np.empty((blocks, 5, 2 * depth, width), Y.dtype)
     bars = np.zeros((blocks, depth, 2, width), Y.dtype)
@@ -212,10 +232,6 @@ def _all_sweeps(Y, U, L, planes, weights, steps, rain, periodic, iterations, dep
         done += count
 
 
-_sweeps = njit(cache=True, nogil=True)(_all_sweeps)
-_sweeps_parallel = njit(cache=True, nogil=True, parallel=True)(_all_sweeps)
-
-
 @njit(cache=True, fastmath=True)
 def _adjoint_row(v_above, v, w, out):  # type: ignore[no-untyped-def]
     """Row of ∇xᵀv + ∇yᵀw."""
@@ -226,14 +242,27 @@ def _adjoint_row(v_above, v, w, out):  # type: ignore[no-untyped-def]
         inner[j] = v_above[j] - v[j] + w_left[j] - w[j]
 
 
-@njit(cache=True, fastmath=True, parallel=True, nogil=True)
-def _estimate(Y, U, R, pa, pc, rain, X, feasible):  # type: ignore[no-untyped-def]
+@njit(cache=True, fastmath=True, nogil=True)
+def _estimate_rows(Y, U, R, pa, pc, rain, X, feasible, first, stop):  # type: ignore[no-untyped-def]
     height, width = Y.shape
     zero = Y.dtype.type(0)
-    for i in prange(height):
+    for i in range(first, stop):
         y, u, r, x, f = Y[i], U[i], R[i], X[i], feasible[i]
         _adjoint_row(pa[i - 1 if i > 0 else height - 1], pa[i], pc[i], x)
         for j in range(width):
             f[j] = min(max(r[j], zero), u[j]) if rain else r[j]
         for j in range(width):
             x[j] = y[j] - f[j] - x[j]
+
+
+@njit(cache=True, fastmath=True, nogil=True)
+def _estimate_serial(Y, U, R, pa, pc, rain, X, feasible):  # type: ignore[no-untyped-def]
+    _estimate_rows(Y, U, R, pa, pc, rain, X, feasible, 0, Y.shape[0])
+
+
+@njit(cache=True, fastmath=True, parallel=True, nogil=True)
+def _estimate_parallel(Y, U, R, pa, pc, rain, X, feasible, blocks):  # type: ignore[no-untyped-def]
+    height = Y.shape[0]
+    for b in prange(blocks):
+        first, stop = b * height // blocks, (b + 1) * height // blocks
+        _estimate_rows(Y, U, R, pa, pc, rain, X, feasible, first, stop)

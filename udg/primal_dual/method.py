@@ -10,7 +10,8 @@ is X = Y − R − ∇ᵀp. What is left is a saddle point in R and (p, q, s), a
     s̃ = clip(s + σ_s ∇y(R̄ − Y), ±lam_y)
 
 after which every variable z becomes z + ρ(z̃ − z). `step` is this, for any array namespace; on
-NumPy arrays `udg.primal_dual._numba` does the same in fused sweeps over the rows.
+NumPy arrays `udg.primal_dual._numba` does the same in fused sweeps over the rows, on CuPy's
+`udg.primal_dual._cupy` on tiles.
 
 Condat, "A primal–dual splitting method for convex optimization involving Lipschitzian, proximable
 and linear composite terms", JOTA 158 (2013). Vũ, Adv. Comput. Math. 38 (2013).
@@ -21,7 +22,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
-from array_api_compat import array_namespace, is_numpy_array
+from array_api_compat import array_namespace, is_cupy_array, is_numpy_array
 
 from udg.certificate import Duals, clip_duals, divergence, slope
 from udg.errors import InvalidInput
@@ -115,17 +116,20 @@ class PrimalDual:
         if warm is None:
             zero = xp.zeros_like(problem.Y)
             return State(zero, Duals(*(xp.zeros_like(zero) for _ in Duals._fields)))
-        duals = clip_duals(problem, warm.duals)
-        owned = Duals(*(xp.asarray(dual, copy=True) for dual in duals))
-        return State(xp.asarray(problem.feasible(warm.R), copy=True), owned)
+        duals = clip_duals(problem, warm.duals, in_place=True)
+        return State(problem.feasible(warm.R, in_place=True), duals)
 
     def advance(self, problem: Problem, state: State, iterations: int) -> State:
-        """`iterations` steps; NumPy states are updated in place by the fused kernel."""
+        """`iterations` steps; the fused kernels for NumPy and CuPy use up the state given."""
         if is_numpy_array(problem.Y):
             from udg.primal_dual import _numba
 
             _numba.advance(problem, self.steps(problem.weights), state, iterations)
             return state
+        if is_cupy_array(problem.Y):
+            from udg.primal_dual import _cupy
+
+            return _cupy.advance(problem, self.steps(problem.weights), state, iterations)
         for _ in range(iterations):
             state = step(problem, self.steps(problem.weights), state)
         return state
@@ -137,6 +141,10 @@ class PrimalDual:
 
             pair = _numba.estimate(problem, state.R, state.duals.p_along, state.duals.p_across)
             return Estimate(*pair, state.duals)
+        if is_cupy_array(problem.Y):
+            from udg.primal_dual import _cupy
+
+            return _cupy.estimate(problem, state)
         R = problem.feasible(state.R)
         return Estimate(problem.Y - R - divergence(problem, state.duals), R, state.duals)
 

@@ -1,0 +1,52 @@
+"""Print the peak memory of one call, as JSON; `benchmarks/speed.py` runs it by itself (Linux).
+
+    python benchmarks/peak.py minimize|solve PICTURE.npy ANGLE
+
+`minimize` takes the frame of a turned plane, `solve` an image. Bytes are counted above the
+interpreter with udg imported: the picture, compiled kernels and the libraries they need included.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import sys
+from pathlib import Path
+
+import numpy as np
+
+import udg
+
+
+def resident(kind: str) -> int:
+    """Bytes of memory: "VmRSS" now, "VmHWM" at most."""
+    status = Path("/proc/self/status").read_text(encoding="ascii")
+    found = re.search(rf"^{kind}:\s+(\d+) kB", status, flags=re.MULTILINE)
+    assert found
+    return 1024 * int(found[1])
+
+
+def main() -> None:
+    """Run the call between two looks at the memory."""
+    call, path, angle = sys.argv[1], sys.argv[2], float(sys.argv[3])
+    before = resident("VmRSS")
+    tiny = np.full((64, 64), 0.5, np.float32)
+    # What is loaded once a process, whatever the picture's size.
+    if call == "minimize":
+        udg.minimize(udg.Problem(tiny, udg.RAIN_WEIGHTS), udg.PrimalDual(), max_iter=2)
+    else:
+        udg.solve(tiny, angle=angle, max_iter=2)
+    loaded = resident("VmRSS")
+    Path("/proc/self/clear_refs").write_text("5", encoding="ascii")  # forget the peak so far
+    picture = np.load(path)
+    if call == "minimize":
+        frame = udg.minimize(udg.Problem(picture, udg.RAIN_WEIGHTS), udg.PrimalDual()).estimate.R
+    else:
+        frame = udg.solve(picture, angle=angle).solved.Y
+    peak = resident("VmHWM")
+    facts = {"peak": peak - before, "libraries": loaded - before, "frame": frame.size * 4}
+    print(json.dumps(facts))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,293 @@
+"""Tiles: a partition of unity, decisions of the whole picture, the same answer as in one piece."""
+
+import pickle
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+import udg
+from udg import InvalidImage, InvalidInput, presence, tiles
+from udg.angle import estimate_angle
+from udg.image import BlockMeans, prepare
+
+STEP = 1 / 255
+
+
+@pytest.fixture(scope="module")
+def street() -> np.ndarray:
+    """A grey picture with a soft scene and rain at 15°, uint8, larger than the tiles below."""
+    rows, columns = np.mgrid[:150, :210]
+    scene = 0.35 + 0.2 * np.sin(rows / 19) * np.cos(columns / 23) + 0.15 * (rows + columns > 160)
+    rainy = udg.synthesize(scene.astype(np.float32), angle=15, seed=2, length=12).rainy
+    return (255 * rainy).round().astype(np.uint8)
+
+
+def rain_of(image: np.ndarray, **options) -> np.ndarray:
+    rain = np.empty(image.shape[:2], np.float32)
+    udg.solve_tiles(image, rain=rain, **options)
+    return rain
+
+
+# Planning
+
+
+@given(
+    height=st.integers(2, 400),
+    width=st.integers(2, 400),
+    tile=st.integers(16, 150),
+    part=st.floats(0, 1 / 3),
+)
+def test_weights_sum_to_one_everywhere(height, width, tile, part):
+    total = np.zeros((height, width))
+    plan = tiles.plan((height, width), tile, int(part * tile))
+    for number, one in enumerate(plan):
+        assert one.number == number
+        assert max(one.shape) <= tile
+        assert one.weights().shape == one.shape
+        assert one.weights().min() >= 0
+        total[one.window] += one.weights()
+    np.testing.assert_allclose(total, 1, atol=1e-6)
+
+
+def test_a_picture_that_fits_is_one_tile():
+    (only,) = tiles.plan((64, 50, 3), 64, 20)
+    assert only.window == (slice(0, 64), slice(0, 50))
+    assert (only.weights() == 1).all()
+
+
+def test_tiles_are_of_nearly_one_size():
+    sides = {side for one in tiles.plan((1000, 1700), 300, 60) for side in one.shape}
+    assert max(sides) - min(sides) < 30
+
+
+@pytest.mark.parametrize(
+    ("tile", "overlap", "message"),
+    [(8, 0, "tile is 8"), (64, -1, "overlap is -1"), (64, 30, "third"), (64.0, 8, "tile is 64.0")],
+)
+def test_a_plan_that_makes_no_sense_is_refused(tile, overlap, message):
+    with pytest.raises(InvalidInput, match=message):
+        tiles.plan((100, 100), tile, overlap)
+
+
+# What the whole picture decides
+
+
+@given(height=st.integers(5, 60), width=st.integers(5, 60), step=st.integers(1, 7))
+def test_block_means_of_strips_are_those_of_the_whole(height, width, step):
+    step = min(step, height, width)
+    picture = np.random.default_rng(height * width).random((height, width, 3), np.float32)
+    means = BlockMeans(picture.shape, step)
+    for top in range(0, height, 3):
+        means.add(top, picture[top : top + 3])
+    rows, columns = height // step, width // step
+    blocks = picture[: rows * step, : columns * step].reshape(rows, step, columns, step, 3)
+    np.testing.assert_allclose(means.result(), blocks.mean(axis=(1, 3)), atol=1e-5)
+
+
+@pytest.mark.parametrize("shape", [(300, 400), (1000, 1600)])
+def test_a_survey_by_strips_decides_as_the_whole_picture_does(shape, monkeypatch):
+    monkeypatch.setattr(tiles, "_AT_ONCE", 70 * shape[1])
+    rng = np.random.default_rng(5)
+    scene = np.kron(rng.random((shape[0] // 20, shape[1] // 20, 3)), np.ones((20, 20, 1)))
+    image = udg.synthesize((0.6 * scene).astype(np.float32), angle=-12, seed=1).rainy
+    overview, whole = tiles.survey(image), prepare(image)
+    np.testing.assert_allclose(overview.thumbnail, whole.thumbnail, atol=1e-5)
+    assert presence.contrast(overview) == pytest.approx(presence.contrast(whole), rel=1e-4)
+    there, here = estimate_angle(overview.luma()), estimate_angle(whole.luma())
+    assert there == pytest.approx(here, abs=1e-3)
+    found = presence.evidence(overview, *there).score
+    assert found == pytest.approx(presence.evidence(whole, *here).score, abs=1e-2)
+
+
+def test_crowding_is_the_unevenness_of_the_whole_rain(rng):
+    rain = rng.random((160, 240)).astype(np.float32) ** 8
+    rain[40:80, 30:110] += 0.5
+    crowding = tiles.Crowding(rain.shape)
+    for top in range(0, 160, 50):
+        crowding.add(top, rain[top : top + 50])
+    window = slice(20, 90), slice(15, 200)
+    expected = presence.unevenness(rain, 160)
+    assert expected.max() > 2
+    np.testing.assert_allclose(crowding.doubt(*window), expected[window], rtol=1e-4)
+
+
+# The same as in one piece
+
+
+@pytest.mark.parametrize(("angle", "percent"), [(0, 100), (15, 99.8)])
+def test_tiles_and_the_whole_agree_within_a_grey_level(street, angle, percent):
+    """Where streaks are oblique, tiles as small as these end beside a reflection that bends."""
+    options = {"angle": angle, "passes": 1, "tol": 1e-4}
+    whole = udg.solve(street, **options).rain
+    assert whole.max() > 0.1
+    tiled = rain_of(street, tile=144, overlap=48, **options)
+    assert np.percentile(np.abs(tiled - whole), percent) < STEP
+
+
+def test_two_passes_agree_but_for_single_streaks(street):
+    options = {"angle": 0, "tol": 1e-4}
+    difference = np.abs(
+        rain_of(street, tile=96, overlap=32, **options) - udg.solve(street, **options).rain
+    )
+    assert np.percentile(difference, 99) < STEP
+
+
+def test_stripes_agree(street):
+    stripes = (np.arange(street.shape[1]) % 9 < 2) * 0.08
+    image = np.clip(street / 255 * 0.8 + stripes, 0, 1).astype(np.float32)
+    options = {"angle": 0, "model": "signed", "tol": 1e-3}
+    whole = udg.solve(image, **options).rain
+    tiled = rain_of(image, tile=96, overlap=32, **options)
+    assert np.abs(tiled - whole).mean() < 0.1 * np.abs(whole).mean()
+
+
+def test_a_tile_as_large_as_the_picture_is_the_picture(street):
+    result = udg.solve_tiles(street, tile=256, tol=1e-4, passes=1)
+    whole = udg.solve(street, tol=1e-4, passes=1)
+    assert result.tiles == 1
+    assert result.angle == pytest.approx(whole.angle, abs=1e-3)
+    assert result.rain_level == pytest.approx(whole.rain_level, abs=1e-3)
+    assert np.abs(result.derained - whole.derained).max() < 1e-2
+
+
+def test_facts_are_those_of_the_whole_picture(street):
+    result = udg.solve_tiles(street, tile=96, overlap=32)
+    whole = udg.solve(street)
+    assert result.weights.lam_x == pytest.approx(whole.weights.lam_x, rel=1e-4)
+    assert result.tiles == len(result.angles) == 6
+    assert set(result.angles) == {result.angle}
+    assert result.reason == "gap"
+    assert 0 < result.gap <= 1e-2
+    assert max(result.tile_shape) <= 96
+
+
+def test_layers_are_taken_out_one_after_the_other(street):
+    second = udg.synthesize(street, angle=-25, seed=4, length=12).rainy.round().astype(np.uint8)
+    options = {"angle": [15, -25], "tol": 1e-3, "passes": 1}
+    rain = np.empty(second.shape, np.float32)
+    result = udg.solve_tiles(second, rain=rain, tile=144, overlap=48, **options)
+    whole = udg.solve(second, **options)
+    assert [layer.angle for layer in result.layers] == [15, -25]
+    assert np.percentile(np.abs(rain - whole.rain), 99) < STEP
+    assert np.percentile(np.abs(result.derained - whole.derained), 99) < 1
+
+
+def test_layers_are_looked_for_until_none_is_new(street):
+    result = udg.solve_tiles(street, tile=96, overlap=32, n_layers="auto", tol=0.1)
+    assert len(result.layers) == len(udg.solve(street, n_layers="auto", tol=0.1).layers)
+
+
+def test_each_tile_may_have_its_own_angle():
+    scene = np.full((128, 256), 0.3, np.float32)
+    left = udg.synthesize(scene, angle=-25, seed=1).rainy
+    right = udg.synthesize(scene, angle=25, seed=1).rainy
+    image = np.concatenate([left[:, :128], right[:, 128:]], axis=1)
+    result = udg.solve_tiles(image, tile=144, overlap=16, angle_per_tile=True, rain_level=1)
+    assert result.angles == pytest.approx((-25, 25), abs=3)
+
+
+# Types
+
+
+def test_integers_are_rounded_and_alpha_is_not_touched(street, rng):
+    alpha = rng.integers(0, 256, street.shape, dtype=np.uint8)
+    image = np.dstack([street, street // 2 + 40, 255 - street // 3, alpha])
+    options = {"tile": 96, "overlap": 32, "angle": 15, "rain_level": 1, "tol": 0.1}
+    exact = udg.solve_tiles(image, **options).derained
+    assert exact.dtype == np.float32
+    for dtype, scale in ((np.uint8, 1), (np.uint16, 257)):
+        target = udg.solve_tiles(image, np.empty(image.shape, dtype), **options).derained
+        np.testing.assert_array_equal(target, np.rint(exact * np.float32(scale)).astype(dtype))
+        np.testing.assert_array_equal(target[..., 3], alpha * np.uint16(scale))
+
+
+def test_sixteen_bits_with_a_range_of_their_own(street):
+    image = street.astype(np.uint16) * 16
+    options = {"tile": 96, "overlap": 32, "angle": 15, "tol": 0.1}
+    target = np.empty_like(image)
+    udg.solve_tiles(image, target, data_range=4080, **options)
+    eight = udg.solve_tiles(street, **options).derained
+    np.testing.assert_allclose(target, eight * 16, atol=0.6)
+
+
+def test_rain_of_both_signs_is_stored_around_the_middle(street):
+    options = {"tile": 96, "overlap": 32, "angle": 0, "model": "signed", "tol": 0.1}
+    exact = rain_of(street, **options)
+    layer = np.empty(street.shape, np.uint16)
+    udg.solve_tiles(street, rain=layer, **options)
+    assert exact.min() < 0
+    np.testing.assert_allclose(layer / 65535, exact / 2 + 0.5, atol=1e-5)
+
+
+def test_without_rain_the_picture_comes_back(street):
+    result = udg.solve_tiles(street, np.empty_like(street), tile=96, overlap=32, rain_level=0)
+    np.testing.assert_array_equal(result.derained, street)
+    assert (result.iterations, result.gap) == (0, 0)
+
+
+def test_a_list_and_a_memory_map_are_pictures(street, tmp_path):
+    options = {"tile": 96, "overlap": 32, "angle": 15, "tol": 0.1}
+    mapped = np.memmap(tmp_path / "pixels", np.uint8, "w+", shape=street.shape)
+    mapped[:] = street
+    expected = rain_of(street, **options)
+    np.testing.assert_array_equal(rain_of(mapped, **options), expected)
+    listed = udg.solve_tiles((street / 255).tolist(), **options)
+    np.testing.assert_allclose(listed.derained, street / 255 - expected, atol=2e-3)
+
+
+def test_progress_counts_tiles_of_all_passes(street):
+    seen = []
+    udg.solve_tiles(
+        street, tile=96, overlap=32, angle=0, tol=0.1, progress=lambda *counts: seen.append(counts)
+    )
+    assert seen == [(done, 12) for done in range(13)]
+
+
+def test_running_out_of_iterations_is_said(street):
+    result = udg.solve_tiles(street, tile=96, overlap=32, angle=0, tol=1e-6, max_iter=60)
+    assert result.reason == "max_iter"
+    assert result.iterations == 60
+
+
+def test_decisions_can_be_sent_to_another_process(street):
+    settings, _ = udg.settings.understood({"tau": None, "lam_x": 0.1, "lam_y": None, "lam_r": None})
+    whole = tiles.Whole(street.shape, settings, None, 15.0, None, 1.0)
+    window = slice(0, 60), slice(10, 80)
+    here = tiles.solve_tile(street[window], window, whole)
+    there = tiles.solve_tile(street[window], window, pickle.loads(pickle.dumps(whole)))
+    np.testing.assert_array_equal(here.rain, there.rain)
+
+
+# What is refused
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"callback": print}, "callback is for udg.solve"),
+        ({"angle_per_tile": True, "angle": 3}, "angle_per_tile is for"),
+        ({"target": np.empty((3, 3))}, "target has shape"),
+        ({"rain": np.empty((3, 3))}, "rain has shape"),
+        ({"angle": 60}, "within ±45"),
+        ({"passes": 0}, "passes is 0"),
+    ],
+)
+def test_wrong_arguments_are_refused(street, options, message):
+    with pytest.raises(InvalidInput, match=message):
+        udg.solve_tiles(street, **options)
+
+
+@pytest.mark.parametrize(
+    ("image", "message"),
+    [
+        (np.zeros(5), "1 dimensions"),
+        (np.full((40, 40), np.nan), "NaN"),
+        (np.full((40, 40), 3.0), "outside"),
+        (np.zeros((40, 40), np.int32), "int32"),
+    ],
+)
+def test_wrong_pictures_are_refused(image, message):
+    with pytest.raises(InvalidImage, match=message):
+        udg.solve_tiles(image)

@@ -1,0 +1,313 @@
+"""What `udg.solve` and its tiled twins are asked for, and what is decided before they minimise.
+
+`understood` checks the arguments and completes them by defaults; `for_picture` and `find_direction`
+decide what belongs to a whole picture: weights, angle, rain level.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
+from types import MappingProxyType
+from typing import Any, Literal, NamedTuple, get_args
+
+from array_api_compat import array_namespace
+
+from udg.admm import Alternating, Joint
+from udg.errors import InvalidInput
+from udg.image import Overview, PreparedImage
+from udg.iteration import Checkpoint, check_stopping
+from udg.method import Method
+from udg.objective import (
+    PAPER_WEIGHTS,
+    RAIN_WEIGHTS,
+    STRIPE_WEIGHTS,
+    Model,
+    Problem,
+    Weights,
+)
+from udg.operators import Boundary
+from udg.primal_dual import PrimalDual
+
+__all__ = [
+    "MOST_LAYERS",
+    "PAPER",
+    "Direction",
+    "Gauge",
+    "Settings",
+    "Streaks",
+    "centre",
+    "checked_count",
+    "find_direction",
+    "fineness",
+    "for_picture",
+    "frame_problem",
+    "given_direction",
+    "is_new",
+    "light_of",
+    "tolerance",
+    "understood",
+]
+
+Array = Any
+Gauge = Literal["median", "mean"]
+Streaks = Literal["rain", "stripes"]
+
+#: The paper's model and method as keyword arguments: ``udg.solve(image, **udg.PAPER)``.
+PAPER: Mapping[str, Any] = MappingProxyType(
+    {
+        **asdict(PAPER_WEIGHTS),
+        "model": "signed",
+        "method": "alternating",
+        "boundary": "periodic",
+        "gauge": "median",
+        "angle_limit": 45.0,
+        "passes": 1,
+        "streaks": "rain",
+    }
+)
+
+
+class _Kind(NamedTuple):
+    """What is done differently for rain and for stripes."""
+
+    sign: Literal["bright", "both"]  # of the details that tell the angle
+    fine: int  # samples a pixel across the streaks in the solved frame
+
+
+_KINDS: Mapping[Streaks, _Kind] = MappingProxyType(
+    {"rain": _Kind("bright", 1), "stripes": _Kind("both", 2)}
+)
+
+# What `solve` takes for anything left unsaid, by model.
+_DEFAULTS: Mapping[str, Mapping[str, Any]] = MappingProxyType(
+    {
+        "rain": {
+            **asdict(RAIN_WEIGHTS),
+            "method": "primal-dual",
+            "boundary": "reflecting",
+            "gauge": "median",
+            "angle_limit": 45.0,
+            "passes": 2,
+            "streaks": "rain",
+        },
+        "signed": {
+            **asdict(STRIPE_WEIGHTS),
+            "method": "primal-dual",
+            "boundary": "reflecting",
+            "gauge": "median",
+            "angle_limit": 90.0,
+            "passes": 1,
+            "streaks": "stripes",
+        },
+    }
+)
+
+_METHODS: Mapping[str, Callable[[], Method]] = MappingProxyType(
+    {"primal-dual": PrimalDual, "joint": Joint, "alternating": Alternating}
+)
+
+_DRAFT_TOL = 2e-2  # gap of all passes but the last
+MOST_LAYERS = 4  # directions that n_layers="auto" takes out
+_NEW_DIRECTION = 8.0  # degrees; nearer than this to an earlier one is the same rain
+_SURE = 0.5  # rain level that another direction must have
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What `solve` was asked for, checked and completed by defaults."""
+
+    weights: Weights
+    follow_contrast: bool
+    model: Model
+    boundary: Boundary
+    gauge: Gauge
+    angle_limit: float
+    kind: _Kind
+    rain_level: float | Literal["auto"]
+    passes: int
+    method: Method
+    tol: float
+    max_iter: int
+    history: bool
+    callback: Callable[[Checkpoint], bool | None] | None
+
+
+class Direction(NamedTuple):
+    """Where the streaks point, how sure that is, and how much rain there is."""
+
+    degrees: float
+    confidence: float | None
+    level: float
+
+
+def understood(
+    weights: Mapping[str, float | None],
+    angle: float | Literal["auto"] | Sequence[float] = "auto",
+    n_layers: int | Literal["auto"] = 1,
+    *,
+    strength: float = 0.5,
+    model: Model | None = None,
+    streaks: Streaks | None = None,
+    angle_limit: float | None = None,
+    rain_level: float | Literal["auto"] = "auto",
+    passes: int | None = None,
+    method: str | Method | None = None,
+    boundary: Boundary | None = None,
+    gauge: Gauge | None = None,
+    tol: float = 1e-2,
+    max_iter: int | None = None,
+    history: bool = False,
+    callback: Callable[[Checkpoint], bool | None] | None = None,
+) -> tuple[Settings, list[float | Literal["auto"]]]:
+    """Check and complete what `solve` was asked for; return the angles as a list."""
+    paper = method == "alternating" or isinstance(method, Alternating)
+    if paper and model in (None, "signed"):
+        model, defaults = "signed", PAPER
+    else:
+        model = model or "rain"
+        _one_of("model", model, get_args(Model))
+        defaults = _DEFAULTS[model]
+
+    def chosen(name: str, value: Any) -> Any:
+        return defaults[name] if value is None else value
+
+    chosen_weights = Weights(*(chosen(name, value) for name, value in weights.items()))
+    chosen_method = _method(chosen("method", method))
+    settings = Settings(
+        weights=chosen_weights.with_strength(strength),
+        follow_contrast=model == "rain" and all(value is None for value in weights.values()),
+        model=model,
+        boundary=_one_of("boundary", chosen("boundary", boundary), get_args(Boundary)),
+        gauge=_one_of("gauge", chosen("gauge", gauge), get_args(Gauge)),
+        angle_limit=chosen("angle_limit", angle_limit),
+        kind=_KINDS[_one_of("streaks", chosen("streaks", streaks), get_args(Streaks))],
+        rain_level=rain_level,
+        passes=checked_count("passes", chosen("passes", passes), 1),
+        method=chosen_method,
+        tol=tol,
+        max_iter=chosen_method.default_max_iter if max_iter is None else max_iter,
+        history=history,
+        callback=callback,
+    )
+    check_stopping(settings.tol, settings.max_iter)
+    if model == "rain" and settings.kind != _KINDS["rain"]:
+        raise InvalidInput("streaks='stripes' is for model='signed': rain only adds light")
+    if model == "signed" and settings.passes > 1:
+        raise InvalidInput("passes above 1 are for model='rain': they doubt what is not even rain")
+    several = isinstance(angle, Sequence) and not isinstance(angle, str)
+    angles: list[Any] = list(angle) if several else [angle]  # type: ignore[arg-type]
+    if not angles:
+        raise InvalidInput("angle is empty; give at least one number, or 'auto'")
+    if n_layers != "auto":
+        checked_count("n_layers", n_layers, 1)
+    if n_layers != 1 and angles != ["auto"]:
+        raise InvalidInput("n_layers is for angle='auto'; given angles are as many layers already")
+    return settings, angles
+
+
+def for_picture(settings: Settings, image: PreparedImage | Overview) -> Settings:
+    """Weights for a picture's contrast, unless they were given."""
+    if not settings.follow_contrast:
+        return settings
+    from udg.presence import contrast
+
+    return replace(settings, weights=settings.weights.scaled(contrast(image)))
+
+
+def find_direction(
+    image: PreparedImage | Overview, settings: Settings, angle: float | Literal["auto"]
+) -> Direction:
+    """The angle, estimated if asked for, and the rain level."""
+    level = settings.rain_level
+    if angle == "auto":
+        from udg.angle import estimate_angle
+
+        degrees, confidence = estimate_angle(
+            image.luma(), limit=settings.angle_limit, sign=settings.kind.sign
+        )
+        if settings.model == "rain" and level == "auto":
+            from udg.presence import evidence, level_of
+
+            level = level_of(evidence(image, degrees, confidence).score)
+        return Direction(degrees, confidence, _level(level))
+    return given_direction(settings, angle)
+
+
+def given_direction(settings: Settings, angle: float) -> Direction:
+    """An angle that was given, if it can be one of rain."""
+    if isinstance(angle, (str, bool)) or not math.isfinite(angle):
+        raise InvalidInput(f"angle is {angle!r}; give degrees clockwise from vertical, or 'auto'")
+    if settings.model == "rain" and abs(angle) > 45:
+        raise InvalidInput(
+            f"angle is {angle:g}°, but rain lies within ±45°; "
+            "for stripes in any direction use model='signed'"
+        )
+    return Direction(float(angle), None, _level(settings.rain_level))
+
+
+def is_new(direction: Direction, earlier: Sequence[float]) -> bool:
+    """Whether rain was found that is surely not what is left of the layers before."""
+    known = any(abs(direction.degrees - angle) < _NEW_DIRECTION for angle in earlier)
+    return not earlier or not (known or direction.level < _SURE)
+
+
+def light_of(image: PreparedImage, settings: Settings) -> Array:
+    """The plane that is decomposed."""
+    return image.darkest() if settings.model == "rain" else image.luma()
+
+
+def fineness(settings: Settings, degrees: float) -> int:
+    """How many samples a pixel the frame has across the streaks."""
+    return settings.kind.fine if degrees % 90 else 1  # quarter turns interpolate nothing
+
+
+def frame_problem(Y: Array, settings: Settings, fine: int) -> Problem:
+    """What is to be minimised in a frame."""
+    # Differences across shrink with the samples' distance; the weight keeps its meaning.
+    weights = replace(settings.weights, lam_y=fine * settings.weights.lam_y)
+    return Problem(Y, weights, settings.model, settings.boundary)
+
+
+def tolerance(settings: Settings, *, last: bool) -> float:
+    """The gap to stop at: what only raises doubts need not be exact."""
+    return settings.tol if last else max(settings.tol, _DRAFT_TOL)
+
+
+def centre(rain: Array, gauge: Gauge) -> Array:
+    """Median or mean. The median by sorting, which every array namespace can."""
+    xp = array_namespace(rain)
+    if gauge == "mean":
+        return xp.mean(rain)
+    ordered = xp.sort(xp.reshape(rain, (-1,)))
+    middle = ordered.shape[0] // 2
+    return 0.5 * (ordered[middle] + ordered[-middle - 1])
+
+
+def _one_of(name: str, value: Any, allowed: tuple[str, ...]) -> Any:
+    if value not in allowed:
+        raise InvalidInput(f"{name} is {value!r}; give one of {', '.join(map(repr, allowed))}")
+    return value
+
+
+def checked_count(name: str, value: Any, least: int) -> int:
+    """The value, if it is a whole number of at least so much."""
+    if isinstance(value, bool) or not isinstance(value, int) or value < least:
+        raise InvalidInput(f"{name} is {value!r}; give a whole number that is at least {least}")
+    return value
+
+
+def _level(level: float | str) -> float:
+    if level == "auto":
+        return 1.0
+    if isinstance(level, (str, bool)) or not 0 <= level <= 1:
+        raise InvalidInput(f"rain_level is {level!r}; give a number in [0, 1], or 'auto'")
+    return float(level)
+
+
+def _method(method: str | Method) -> Method:
+    if not isinstance(method, str):
+        return method
+    _one_of("method", method, tuple(_METHODS))
+    return _METHODS[method]()

@@ -1,0 +1,882 @@
+"""Pictures too large to be solved in one piece: overlapping tiles in bounded memory.
+
+What is a property of the whole picture is decided once, from the whole picture: the angle, whether
+there is rain, the weights for its contrast (`survey`), and, between two passes, where there is much
+more rain than elsewhere (`Crowding`). Tiles are then solved one by one (`solve_tile`) and their
+rain layers blended where they overlap, by weights that sum to 1 (`plan`). Only rain is blended: the
+picture's own pixels are read once more and lose the blended rain.
+
+A pass goes through the picture from top to bottom. Beside one tile it holds the rain of one row of
+tiles, so that memory grows with the width of the picture at most; what a pass found is kept in a
+temporary file until the next one.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field, replace
+from itertools import groupby
+from tempfile import TemporaryFile
+from typing import Any, Literal, NamedTuple
+
+import numpy as np
+from array_api_compat import array_namespace, is_array_api_obj
+
+from udg.backend import to_numpy
+from udg.certificate import Duals
+from udg.errors import InvalidInput
+from udg.files import quantize
+from udg.image import BlockMeans, DataRange, Overview, PreparedImage, check_shape, prepare, shrunk
+from udg.iteration import Reason, minimize
+from udg.method import Estimate
+from udg.objective import Model, Weights
+from udg.rotation import common_grid, rotate, unrotate
+from udg.settings import (
+    MOST_LAYERS,
+    Settings,
+    centre,
+    checked_count,
+    find_direction,
+    fineness,
+    for_picture,
+    frame_problem,
+    is_new,
+    light_of,
+    tolerance,
+    understood,
+)
+
+__all__ = [
+    "OVERLAP",
+    "TILE",
+    "Crowding",
+    "Piece",
+    "Tile",
+    "TiledResult",
+    "Whole",
+    "asked_for",
+    "overview",
+    "plan",
+    "solve_tile",
+    "solve_tiles",
+    "survey",
+    "survey_steps",
+]
+
+Array = Any
+Floats = np.ndarray[Any, np.dtype[Any]]
+
+TILE = 2048  # side in pixels
+OVERLAP = 128  # pixels that neighbours share, at most a third of a tile
+_MARGIN = 0.25  # part of an overlap, at either end, that is left to one tile alone
+_AT_ONCE = 2**22  # pixels that are read or written at once
+
+
+# Planning
+
+
+class Span(NamedTuple):
+    """A tile's extent along one axis: from `start` to `stop`, shared `before` and `after`."""
+
+    start: int
+    stop: int
+    before: int
+    after: int
+
+    @property
+    def own(self) -> slice:
+        """From where the tile begins to where the next one does."""
+        return slice(self.start, self.stop - self.after)
+
+    def ramp(self) -> Floats:
+        """Weight at each pixel, float32; at every pixel those of all tiles sum to 1."""
+        weights = np.ones(self.stop - self.start, np.float32)
+        if self.before:
+            weights[: self.before] = _rising(self.before)
+        if self.after:
+            weights[-self.after :] = _rising(self.after)[::-1]
+        return weights
+
+
+class Tile(NamedTuple):
+    """A window of the picture that is solved on its own.
+
+    Attributes
+    ----------
+    number : int
+        From 0, row by row.
+    rows, columns : Span
+        The window, overlaps included.
+    """
+
+    number: int
+    rows: Span
+    columns: Span
+
+    @property
+    def window(self) -> tuple[slice, slice]:
+        """The window as an index of the picture."""
+        return slice(self.rows.start, self.rows.stop), slice(self.columns.start, self.columns.stop)
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """Height and width of the window."""
+        return self.rows.stop - self.rows.start, self.columns.stop - self.columns.start
+
+    def weights(self) -> Floats:
+        """Weight of the tile's rain at each of its pixels, float32, shape ``shape``."""
+        return np.outer(self.rows.ramp(), self.columns.ramp())
+
+
+def plan(shape: tuple[int, ...], tile: int = TILE, overlap: int | None = None) -> list[Tile]:
+    """Cover a picture with overlapping tiles of nearly the same size.
+
+    Parameters
+    ----------
+    shape : (int, int) or (int, int, int)
+        Of the picture.
+    tile : int
+        Longest side of a tile in pixels, overlaps included; at least 16.
+    overlap : int, optional
+        Pixels that neighbours share; at most a third of `tile`. Default 128 if it may be.
+
+    Returns
+    -------
+    list of Tile
+        Row by row. A single one if the picture is not larger than a tile.
+
+    Raises
+    ------
+    InvalidInput
+        `tile` or `overlap` is outside its range.
+    """
+    checked_count("tile", tile, 16)
+    overlap = min(OVERLAP, tile // 3) if overlap is None else checked_count("overlap", overlap, 0)
+    if 3 * overlap > tile:
+        raise InvalidInput(f"overlap is {overlap}; give at most a third of the tile, {tile // 3}")
+    rows, columns = (_spans(side, tile, overlap) for side in shape[:2])
+    pairs = ((row, column) for row in rows for column in columns)
+    return [Tile(number, row, column) for number, (row, column) in enumerate(pairs)]
+
+
+def _spans(length: int, size: int, overlap: int) -> list[Span]:
+    count = max(1, math.ceil((length - overlap) / (size - overlap)))
+    cuts = [round(k * (length - overlap) / count) for k in range(1, count)]
+    starts, stops = [0, *cuts], [*(cut + overlap for cut in cuts), length]
+    befores, afters = [0, *[overlap] * (count - 1)], [*[overlap] * (count - 1), 0]
+    return [Span(*ends) for ends in zip(starts, stops, befores, afters, strict=True)]
+
+
+def _rising(overlap: int) -> Floats:
+    """From 0 to 1 over an overlap: sin², whose mirror image is 1 minus it."""
+    place = (np.arange(overlap) + 0.5) / overlap
+    inner = np.clip((place - _MARGIN) / (1 - 2 * _MARGIN), 0, 1)
+    return np.asarray(np.sin(0.5 * np.pi * inner) ** 2, np.float32)
+
+
+# The whole picture
+
+
+@dataclass(frozen=True)
+class Whole:
+    """What was decided once for all tiles; can be pickled and sent to other processes.
+
+    Attributes
+    ----------
+    shape : tuple of int
+        Of the picture.
+    settings : object
+        What `udg.solve` was asked for, with the weights for the picture's contrast.
+    data_range : (float, float) or None
+        As given to `udg.image.prepare`.
+    angle, confidence, rain_level
+        As in `udg.Result`.
+    angle_per_tile : bool
+        Whether each tile looks for its own angle.
+    """
+
+    shape: tuple[int, ...]
+    settings: Settings
+    data_range: DataRange | None
+    angle: float
+    confidence: float | None
+    rain_level: float
+    angle_per_tile: bool = False
+
+    @property
+    def passes(self) -> int:
+        """How often every tile is solved; 0 if there is no rain."""
+        dry = self.settings.model == "rain" and self.rain_level == 0
+        return 0 if dry else self.settings.passes
+
+
+def survey(source: Array, data_range: DataRange | None = None) -> Overview:
+    """Shrink a picture to what is needed to decide on the whole of it, strip by strip.
+
+    Parameters
+    ----------
+    source : array_like, shape (H, W) or (H, W, C)
+        Anything with ``shape`` and slicing.
+    data_range : float or (float, float), optional
+        As in `udg.image.prepare`.
+
+    Returns
+    -------
+    Overview
+        The same as for the picture in one piece.
+
+    Raises
+    ------
+    InvalidImage
+        The picture cannot be used; see `udg.image.prepare`.
+    """
+    shape = _shape(source)
+    luma_step, unit_step = survey_steps(shape)
+    colours = _read(source, slice(0, 2), slice(0, 2), data_range).colours
+    lumas = BlockMeans(shape[:2], luma_step)
+    units = BlockMeans((*shape[:2], colours), unit_step)
+    for rows in _strips(0, shape[0], shape[1]):
+        image = _read(source, rows, slice(None), data_range)
+        lumas.add(rows.start, to_numpy(image.luma()))
+        units.add(rows.start, to_numpy(image.unit()))
+    return overview(shape, lumas.result(), units.result())
+
+
+def survey_steps(shape: tuple[int, ...]) -> tuple[int, int]:
+    """Sides of the blocks of which `overview` wants the mean luma and the mean colours."""
+    from udg.angle import luma_scale
+
+    return int(1 / luma_scale(shape)), int(1 / PreparedImage.thumbnail_scale(shape))
+
+
+def overview(shape: tuple[int, ...], luma: Floats, unit: Floats) -> Overview:
+    """`survey` of a picture of which block means are known.
+
+    Parameters
+    ----------
+    shape : tuple of int
+        Of the picture.
+    luma : array, shape (h, w)
+        `BlockMeans` of `PreparedImage.luma`.
+    unit : array, shape (h, w, colours)
+        `BlockMeans` of `PreparedImage.unit`.
+
+    Returns
+    -------
+    Overview
+    """
+    from udg.angle import luma_scale
+
+    return Overview(
+        shrunk(luma, shape, luma_scale(shape)),
+        shrunk(unit, shape, PreparedImage.thumbnail_scale(shape)),
+    )
+
+
+class Crowding:
+    """Where there is much more rain than elsewhere in the whole picture (`presence.unevenness`).
+
+    Feed it the rain of a pass from top to bottom with `add`, then ask for the doubt with `doubt`.
+
+    Parameters
+    ----------
+    shape : (int, int) or (int, int, int)
+        Of the picture.
+    means : array, optional
+        The rain's `BlockMeans` if they are known, of blocks of side ``step``: nothing is to be
+        added then.
+
+    Attributes
+    ----------
+    step : int
+        Side of the blocks of which the mean rain counts.
+    """
+
+    def __init__(self, shape: tuple[int, ...], means: Floats | None = None) -> None:
+        from udg.presence import density_step
+
+        self._shorter_side = min(shape[:2])
+        self.step = density_step(shape[:2], self._shorter_side)
+        self._means = BlockMeans(shape[:2], self.step) if means is None else None
+        self._coarse: Floats | None = None if means is None else self._suspicion(means)
+
+    def add(self, top: int, rain: Floats) -> None:
+        """Take the rain of all rows from ``top`` on, shape (rows, W), each of them once."""
+        assert self._means is not None
+        self._means.add(top, rain)
+
+    def doubt(self, rows: slice, columns: slice) -> Floats:
+        """Doubt of a window, at least 1, float32."""
+        from udg.presence import enlarged
+
+        if self._coarse is None:
+            assert self._means is not None
+            self._coarse = self._suspicion(self._means.result())
+        places = (np.arange(side.start, side.stop) for side in (rows, columns))
+        return np.asarray(enlarged(self._coarse, self.step, *places), np.float32)
+
+    def _suspicion(self, means: Floats) -> Floats:
+        from udg.presence import suspicion
+
+        return np.asarray(suspicion(means, self.step, self._shorter_side))
+
+
+# One tile
+
+
+class Piece(NamedTuple):
+    """What a pass made of a tile.
+
+    Attributes
+    ----------
+    number : int
+        Of the pass, from 1.
+    rain : array, float32, shape (H, W)
+        In the tile's frame, before it is blended.
+    R : array, float16
+        In the solved frame: where the next pass starts from.
+    angle : float
+        Degrees.
+    objective, gap, iterations, seconds, reason
+        As in `udg.Result`; iterations and seconds of all passes so far.
+    """
+
+    number: int
+    rain: Array
+    R: Array
+    angle: float
+    objective: float
+    gap: float
+    iterations: int
+    seconds: float
+    reason: Reason
+
+
+def solve_tile(
+    pixels: Array,
+    window: tuple[slice, slice],
+    whole: Whole,
+    before: Piece | None = None,
+    doubt: Array | None = None,
+) -> Piece:
+    """One pass over one tile.
+
+    Parameters
+    ----------
+    pixels : array, shape (H, W) or (H, W, C)
+        The tile's part of the picture.
+    window : (slice, slice)
+        Where it lies: `Tile.window`.
+    whole : Whole
+        What was decided for all tiles.
+    before : Piece, optional
+        What the pass before found here; its ``rain`` is not used. None in the first pass.
+    doubt : array, shape (H, W), optional
+        `Crowding.doubt` of the tile's window after the pass before.
+
+    Returns
+    -------
+    Piece
+    """
+    from udg.presence import caution, reweighting
+
+    settings = whole.settings
+    image = prepare(pixels, whole.data_range)
+    light, xp = light_of(image, settings), array_namespace(pixels)
+    angle = _angle(image, whole) if before is None else before.angle
+    fine = fineness(settings, angle)
+    # On a common grid interpolation does the same to neighbours, and to the whole picture.
+    shift = common_grid(window, whole.shape, angle, fine)
+    problem = frame_problem(rotate(light, angle, fine, shift), settings, fine)
+    careful = caution(whole.rain_level) if settings.model == "rain" else 1.0
+    if before is None:
+        number, spent, seconds, start = 1, 0, 0.0, None
+        if careful > 1:
+            problem = replace(problem, doubt=xp.full_like(problem.Y, careful))
+    else:
+        number, spent, seconds = before.number + 1, before.iterations, before.seconds
+        R = problem.feasible(xp.astype(xp.asarray(before.R), xp.float32))
+        if before.reason != "gap":  # no iterations are left
+            return before._replace(rain=unrotate(R, angle, light.shape, fine, shift))
+        uneven = rotate(xp.asarray(doubt), angle, fine, shift)
+        places = careful * uneven * reweighting(R, uneven, settings.weights.lam_r)
+        problem = replace(problem, doubt=xp.astype(places, xp.float32))
+        zero = xp.zeros_like(R)
+        start = Estimate(problem.Y - R, R, Duals(zero, zero, zero, zero))
+    minimum = minimize(
+        problem,
+        settings.method,
+        tol=tolerance(settings, last=number == settings.passes),
+        max_iter=settings.max_iter - spent,
+        warm_start=start,
+    )
+    R = minimum.estimate.R
+    rain = unrotate(R, angle, light.shape, fine, shift)
+    if settings.model == "signed":
+        rain = rain - centre(rain, settings.gauge)
+    return Piece(
+        number,
+        rain,
+        xp.astype(R, xp.float16),
+        angle,
+        minimum.objective,
+        minimum.gap,
+        spent + minimum.iterations,
+        seconds + minimum.seconds,
+        minimum.reason,
+    )
+
+
+def _angle(image: PreparedImage, whole: Whole) -> float:
+    """The whole picture's angle, or the tile's own where it has one."""
+    if not whole.angle_per_tile:
+        return whole.angle
+    from udg.angle import estimate_angle
+
+    settings = whole.settings
+    own = estimate_angle(image.luma(), limit=settings.angle_limit, sign=settings.kind.sign)
+    return own.degrees if own.confidence > 0 else whole.angle
+
+
+# All of them
+
+
+@dataclass(frozen=True)
+class TiledResult:
+    """A picture that was decomposed tile by tile.
+
+    Attributes
+    ----------
+    derained : array_like, the picture's shape
+        The target that was given, or a new array, float32, in the picture's range.
+    rain : array_like or None
+        The target for the rain that was given.
+    rain_level, angle, confidence, weights, model
+        As in `udg.Result`: decided once for the whole picture.
+    gap : float
+        Largest of all tiles'; 0 if there was nothing to solve.
+    iterations : float
+        Mean of all tiles'.
+    seconds : float
+        Time spent iterating, of all tiles together.
+    reason : {"gap", "max_iter"}
+        ``"gap"`` if that is why all tiles stopped.
+    tiles : int
+        Number of tiles.
+    tile_shape : (int, int)
+        Of the largest tile, in pixels.
+    overlap : int
+        In pixels; 0 for a single tile.
+    angles : tuple of float
+        Each tile's angle, row by row.
+    layers : tuple of TiledResult
+        One a direction if rain of several was asked for, as in `udg.Result`, each without arrays.
+    """
+
+    derained: Array = field(repr=False)
+    rain: Array = field(repr=False)
+    rain_level: float
+    angle: float
+    confidence: float | None
+    weights: Weights
+    model: Model
+    gap: float
+    iterations: float
+    seconds: float
+    reason: Reason
+    tiles: int
+    tile_shape: tuple[int, int]
+    overlap: int
+    angles: tuple[float, ...] = field(repr=False)
+    layers: tuple[TiledResult, ...] = field(default=(), repr=False)
+
+
+def solve_tiles(
+    source: Array,
+    target: Array = None,
+    *,
+    rain: Array = None,
+    tile: int = TILE,
+    overlap: int | None = None,
+    angle: float | Literal["auto"] | Sequence[float] = "auto",
+    angle_per_tile: bool = False,
+    n_layers: int | Literal["auto"] = 1,
+    data_range: DataRange | None = None,
+    progress: Callable[[int, int], object] | None = None,
+    **options: Any,
+) -> TiledResult:
+    """Take rain streaks (or stripes) out of a picture of any size, tile by tile.
+
+    Angle, rain level and weights are decided once, from the whole picture, as `udg.solve` does;
+    so is where rain is crowded. The rain of overlapping tiles is blended and subtracted from the
+    picture's own pixels. Memory does not depend on the height of the picture, and on its width
+    only by one row of tiles.
+
+    Parameters
+    ----------
+    source : array_like, shape (H, W) or (H, W, C)
+        Anything with ``shape``, ``ndim`` and slicing by rows and columns: a NumPy array or memory
+        map, a zarr array, a `udg.windows` reader. Pixels as in `udg.solve`. Read once for the
+        decisions and twice a pass.
+    target : array_like, optional
+        Where the derained picture goes: anything with ``dtype`` that can be assigned to by rows,
+        ``target[top:bottom] = rows``, from top to bottom. Values of an integer type are rounded; a
+        type other than the source's has its own full range (`udg.files.quantize`). It must not be
+        the source. Default: a new array, float32, in the source's range.
+    rain : array_like, optional
+        Where the rain layer goes, if wanted: as `target`, of shape (H, W). Floats are R, where 1
+        is full light; uint8 and uint16 hold R times their range, or R / 2 + 1/2 for
+        ``model="signed"``.
+    tile : int
+        Longest side of a tile in pixels, overlaps included. Memory and, per pixel, time fall and
+        rise with it: about 15 float32 copies of a tile, more the further the angle is from 0.
+    overlap : int, optional
+        Pixels that neighbouring tiles share; at most a third of `tile`. Default 128 if it may be.
+    angle : float, "auto" or sequence of float
+        As in `udg.solve`; the same in all tiles.
+    angle_per_tile : bool
+        Let each tile look for its own angle; for rain that changes its direction over the picture.
+        Needs ``angle="auto"`` and a single layer.
+    n_layers : int or "auto"
+        As in `udg.solve`. Layers are taken out one after the other, each of the whole picture.
+    data_range : float or (float, float), optional
+        Value of full light, or of none and full; see `udg.image.prepare`.
+    progress : callable, optional
+        Called with the numbers of tiles solved and to solve, each pass counted.
+    **options
+        All else that `udg.solve` takes, except `warm_start`, `history` and `callback`.
+
+    Returns
+    -------
+    TiledResult
+
+    Raises
+    ------
+    InvalidImage
+        The picture has a type, shape or values that cannot be used.
+    InvalidInput
+        Any other argument is outside its range, or targets do not fit the picture.
+
+    Examples
+    --------
+    >>> import numpy as np, udg
+    >>> clean = np.full((90, 120), 100, dtype=np.uint8)
+    >>> rainy = udg.synthesize(clean, angle=0, seed=1).rainy.round().astype(np.uint8)
+    >>> result = udg.solve_tiles(rainy, np.empty_like(rainy), tile=64, overlap=16, angle=0)
+    >>> result.tiles, result.derained.dtype
+    (6, dtype('uint8'))
+    """
+    settings, angles, while_new = asked_for(angle, n_layers, angle_per_tile, options)
+    source = source if hasattr(source, "shape") else np.asarray(source)
+    shape = _shape(source)
+    tiles = plan(shape, tile, overlap)
+    if target is None:
+        target = np.empty(shape, np.float32)
+    _check_target("target", target, shape)
+    if rain is not None:
+        _check_target("rain", rain, shape[:2])
+
+    signed = settings.model == "signed"
+    stack, ticks = _Stack(source, data_range, shape), _Ticks(progress)
+    layers: list[TiledResult] = []
+    for asked in angles:
+        overview = survey(stack, stack.range)
+        if not layers:
+            settings = for_picture(settings, overview)
+        direction = find_direction(overview, settings, asked)
+        if while_new and not is_new(direction, [layer.angle for layer in layers]):
+            break
+        whole = Whole(shape, settings, stack.range, *direction, angle_per_tile)
+        ticks.more(whole.passes * len(tiles))
+        pieces: list[Piece] = []
+        bands = _bands(stack, whole, tiles, pieces, ticks)
+        if len(angles) == 1:
+            for top, band in bands:
+                _write(stack, target, rain, slice(top, top + len(band)), band, signed)
+        else:
+            stack.push(bands)
+        layers.append(_facts(whole, tiles, pieces))
+    if len(angles) > 1:
+        _write(stack, target, rain, slice(0, shape[0]), None, signed)
+    together = tuple(layers) if len(angles) > 1 else ()
+    return replace(layers[0], derained=target, rain=rain, layers=together)
+
+
+def asked_for(
+    angle: float | Literal["auto"] | Sequence[float],
+    n_layers: int | Literal["auto"],
+    angle_per_tile: bool,
+    options: dict[str, Any],
+) -> tuple[Settings, list[float | Literal["auto"]], bool]:
+    """What `solve_tiles` was asked for, checked.
+
+    Parameters
+    ----------
+    angle, n_layers, angle_per_tile, options
+        As in `solve_tiles`.
+
+    Returns
+    -------
+    settings : object
+        What does not depend on the picture.
+    angles : list of float or "auto"
+        One for each layer that there may be.
+    while_new : bool
+        Whether to stop where a layer's direction is not new.
+
+    Raises
+    ------
+    InvalidInput
+        An argument is outside its range, or not for pictures in parts.
+    """
+    for name in ("warm_start", "history", "callback"):
+        if name in options:
+            raise InvalidInput(f"{name} is for udg.solve; leave it out with tiles and chunks")
+    weights = ("tau", "lam_x", "lam_y", "lam_r")
+    others = {name: value for name, value in options.items() if name not in weights}
+    given = {name: options.get(name) for name in weights}
+    settings, angles = understood(given, angle, n_layers, **others)
+    if angle_per_tile and (angles != ["auto"] or n_layers != 1):
+        raise InvalidInput("angle_per_tile is for angle='auto' and one layer; leave it out")
+    if n_layers == "auto":
+        return settings, ["auto"] * MOST_LAYERS, True
+    return settings, angles * n_layers, False  # several of both were refused
+
+
+class _Ticks:
+    """Counts tiles for whoever watches."""
+
+    def __init__(self, report: Callable[[int, int], object] | None) -> None:
+        self._report, self._done, self._total = report, 0, 0
+
+    def more(self, count: int) -> None:
+        self._total += count
+        self._tell()
+
+    def __call__(self) -> None:
+        self._done += 1
+        self._tell()
+
+    def _tell(self) -> None:
+        if self._report is not None:
+            self._report(self._done, self._total)
+
+
+class _Stack:
+    """The picture without the layers that were found so far; their sum is kept in a file."""
+
+    def __init__(self, source: Array, data_range: DataRange | None, shape: tuple[int, ...]) -> None:
+        self.shape, self.ndim = shape, len(shape)
+        self._source, self._given = source, data_range
+        corner = _read(source, slice(0, 2), slice(0, 2), data_range)
+        self.dtype = corner.pixels.dtype
+        self.low, self.high = corner.low, corner.high
+        self._layers: list[np.memmap[Any, Any]] = []
+
+    @property
+    def range(self) -> DataRange | None:
+        """That of the pixels that are read here."""
+        return (self.low, self.high) if self._layers else self._given
+
+    def __getitem__(self, window: tuple[slice, slice]) -> Array:
+        pixels = _window(self._source, *window)
+        for layer in self._layers:
+            image = PreparedImage(pixels, self.low, self.high)
+            pixels = image.subtract(array_namespace(pixels).asarray(layer[window]))
+        return pixels
+
+    def rain(self, window: tuple[slice, slice]) -> Floats:
+        """Rain of all layers so far."""
+        zero = np.zeros([side.stop - side.start for side in window], np.float32)
+        return sum((layer[window] for layer in self._layers), zero)
+
+    def push(self, bands: Iterator[tuple[int, Floats]]) -> None:
+        """Take one more layer, given from top to bottom."""
+        with TemporaryFile(prefix="udg-") as file:
+            layer = np.memmap(file, np.float32, "w+", shape=self.shape[:2])
+        for top, band in bands:
+            layer[top : top + len(band)] = band
+        self._layers.append(layer)
+
+
+class _Drafts:
+    """What a pass found, kept in a temporary file for the next one."""
+
+    def __init__(self) -> None:
+        self._file = TemporaryFile(prefix="udg-")  # noqa: SIM115
+        self._pieces: dict[int, tuple[int, tuple[int, ...], Piece]] = {}
+
+    def __setitem__(self, number: int, piece: Piece) -> None:
+        R = to_numpy(piece.R)
+        self._pieces[number] = self._file.seek(0, 2), R.shape, piece._replace(R=None, rain=None)
+        self._file.write(R.tobytes())
+
+    def __getitem__(self, number: int) -> Piece:
+        offset, shape, piece = self._pieces[number]
+        self._file.seek(offset)
+        R = np.frombuffer(self._file.read(2 * math.prod(shape)), np.float16)
+        return piece._replace(R=R.reshape(shape))
+
+    def close(self) -> None:
+        self._file.close()
+
+
+def _bands(
+    source: _Stack, whole: Whole, tiles: Sequence[Tile], pieces: list[Piece], ticks: _Ticks
+) -> Iterator[tuple[int, Floats]]:
+    """All passes over a picture; gives the last one's rain as soon as rows of it are final.
+
+    What else is known of the last pass's pieces goes to ``pieces``.
+    """
+    if whole.passes == 0:
+        for rows in _strips(0, whole.shape[0], whole.shape[1]):
+            yield rows.start, np.zeros((rows.stop - rows.start, whole.shape[1]), np.float32)
+        return
+    drafts, crowding = None, None
+    try:
+        for _ in range(1, whole.passes):
+            found, density = _Drafts(), Crowding(whole.shape)
+            try:
+                results = _pass(source, whole, tiles, drafts, crowding, ticks)
+                for top, band in _blended(results, whole.shape, found.__setitem__):
+                    density.add(top, band)
+            except BaseException:
+                found.close()
+                raise
+            if drafts is not None:
+                drafts.close()
+            drafts, crowding = found, density
+
+        def keep(number: int, piece: Piece) -> None:
+            pieces.append(piece._replace(R=None, rain=None))
+
+        results = _pass(source, whole, tiles, drafts, crowding, ticks)
+        yield from _blended(results, whole.shape, keep)
+    finally:
+        if drafts is not None:
+            drafts.close()
+
+
+def _pass(
+    source: _Stack,
+    whole: Whole,
+    tiles: Sequence[Tile],
+    drafts: _Drafts | None,
+    crowding: Crowding | None,
+    ticks: _Ticks,
+) -> Iterator[tuple[Tile, Piece]]:
+    """One pass over all tiles, row by row."""
+    for tile in tiles:
+        before = None if drafts is None else drafts[tile.number]
+        doubt = None if crowding is None else crowding.doubt(*tile.window)
+        yield tile, solve_tile(source[tile.window], tile.window, whole, before, doubt)
+        ticks()
+
+
+def _blended(
+    results: Iterator[tuple[Tile, Piece]],
+    shape: tuple[int, ...],
+    keep: Callable[[int, Piece], None],
+) -> Iterator[tuple[int, Floats]]:
+    """Blend the rain of tiles that come row by row; give rows as soon as they are final."""
+    carried = np.zeros((0, shape[1]), np.float32)
+    for rows, row in groupby(results, key=lambda result: result[0].rows):
+        band = np.zeros((rows.stop - rows.start, shape[1]), np.float32)
+        band[: len(carried)] = carried
+        for tile, piece in row:
+            band[:, tile.window[1]] += tile.weights() * to_numpy(piece.rain)
+            keep(tile.number, piece)
+        final = len(band) - rows.after
+        carried = band[final:].copy()
+        yield rows.start, band[:final]
+
+
+def _facts(whole: Whole, tiles: Sequence[Tile], pieces: list[Piece]) -> TiledResult:
+    count = max(1, len(pieces))
+    height, width = (max(sides) for sides in zip(*(tile.shape for tile in tiles), strict=True))
+    return TiledResult(
+        derained=None,
+        rain=None,
+        rain_level=whole.rain_level,
+        angle=whole.angle,
+        confidence=whole.confidence,
+        weights=whole.settings.weights,
+        model=whole.settings.model,
+        gap=max((piece.gap for piece in pieces), default=0.0),
+        iterations=sum(piece.iterations for piece in pieces) / count,
+        seconds=sum(piece.seconds for piece in pieces),
+        reason="gap" if all(piece.reason == "gap" for piece in pieces) else "max_iter",
+        tiles=len(tiles),
+        tile_shape=(height, width),
+        overlap=max(max(tile.rows.after, tile.columns.after) for tile in tiles),
+        angles=tuple(piece.angle for piece in pieces),
+    )
+
+
+# Reading and writing
+
+
+def _shape(source: Array) -> tuple[int, ...]:
+    check_shape(source)
+    return tuple(source.shape)
+
+
+def _window(source: Array, rows: slice, columns: slice) -> Array:
+    pixels = source[rows, columns]
+    return pixels if is_array_api_obj(pixels) else np.asarray(pixels)
+
+
+def _check_target(name: str, target: Array, shape: tuple[int, ...]) -> None:
+    if tuple(target.shape) != shape:
+        raise InvalidInput(f"{name} has shape {tuple(target.shape)}; give one of shape {shape}")
+
+
+def _read(
+    source: Array, rows: slice, columns: slice, data_range: DataRange | None
+) -> PreparedImage:
+    return prepare(_window(source, rows, columns), data_range)
+
+
+def _strips(top: int, bottom: int, width: int) -> Iterator[slice]:
+    """Rows of a picture in parts of a few million pixels."""
+    step = max(2, _AT_ONCE // width)
+    # The last part has at least two rows, as a picture must.
+    starts = [*range(top, max(top + 1, bottom - 1), step), bottom]
+    yield from map(slice, starts[:-1], starts[1:])
+
+
+def _write(
+    source: _Stack,
+    target: Array,
+    rain_target: Array,
+    rows: slice,
+    band: Floats | None,
+    signed: bool,
+) -> None:
+    """Store rows of the picture without the band's rain, and that rain with the layers'."""
+    everywhere = slice(0, source.shape[1])
+    for part in _strips(rows.start, rows.stop, source.shape[1]):
+        window = part, everywhere
+        pixels, rain = source[window], source.rain(window)
+        if band is not None:
+            layer = band[part.start - rows.start : part.stop - rows.start]
+            image = PreparedImage(pixels, source.low, source.high)
+            pixels = image.subtract(array_namespace(pixels).asarray(layer))
+            rain = rain + layer
+        target[part] = _as_type(to_numpy(pixels), source.dtype, target.dtype)
+        if rain_target is not None:
+            integer = np.dtype(rain_target.dtype).kind in "ui"
+            rain = rain / 2 + 0.5 if signed and integer else rain
+            rain_target[part] = quantize(rain, np.float32, rain_target.dtype)
+
+
+def _as_type(pixels: Floats, source: Any, target: Any) -> Array:
+    """Round to the source's own integers, or convert to another type's range."""
+    source, target = np.dtype(source), np.dtype(target)
+    if target.kind not in "ui":
+        return pixels.astype(target, copy=False)
+    if source != target:
+        return quantize(pixels, source, target)
+    limits = np.iinfo(target)
+    return np.clip(np.rint(pixels), limits.min, limits.max).astype(target)
