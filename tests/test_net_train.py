@@ -465,6 +465,19 @@ def test_every_row_of_table_5_trains_what_it_names(case):
     assert ("discriminator" in result.history[0]) == ("adv" in terms)
 
 
+def test_without_statistics_the_streams_begin_with_no_rain():
+    config = replace(QUICK, angle_steps=0, norm="fixed", ema=0, steps=1, lr=1e-12)
+    net = run(config=config, loss="energy", clean=None, streams=("background", "rain")).net
+    images = torch.rand(2, net.config.channels, 24, 24)
+    with torch.no_grad():
+        torch.testing.assert_close(net.background(images), images, atol=1e-4, rtol=0)
+        assert net.rain(images).abs().max() < 1e-4
+    fresh = UDGNet(net.config).state_dict()
+    for name, tensor in net.state_dict().items():
+        if "running" in name and not name.startswith("angle"):
+            assert torch.equal(tensor, fresh[name])
+
+
 def test_adapted_to_a_picture():
     net = run(config=replace(QUICK, ema=0)).net
     before = {name: u.clone() for name, u in net.state_dict().items()}

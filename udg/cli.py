@@ -560,6 +560,12 @@ _number = click.FloatRange(min=0)
 @click.option("--crop", type=_count, help="Their side in pixels.")
 @click.option("--lr", type=_number, help="Learning rate.")
 @click.option("--schedule", type=click.Choice(["steps", "cosine", "constant"]))
+@click.option(
+    "--norm",
+    type=click.Choice(["batch", "fixed"]),
+    help="Batch normalisation by each batch's statistics (the paper's), or without; use fixed for "
+    "small batches of different pictures.",
+)
 @click.option("--clip", type=_number, help="Norm to which the gradient is cut; 0 leaves it.")
 @click.option("--ema", type=_number, help="Factor of the weights' moving average; 0: none.")
 @click.option("--angle-steps", type=_some, help="Steps for the angle network alone, first.")

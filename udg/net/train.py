@@ -283,8 +283,8 @@ AUTHORS_TRAINING = TrainConfig(
     ema=0.0,
 )
 
-#: For one picture on a CPU: a small network of one channel, which imitates the rain that `udg.solve`
-#: finds. On the energy alone (``distill=0, distill_steps=0``) it needs many times as many steps.
+#: For one picture on a CPU: a small network of one channel, which imitates the rain that
+#: `udg.solve` finds. On the energy alone (``distill=0, distill_steps=0``) it needs far more steps.
 SINGLE_IMAGE = TrainConfig(
     net=Config(channels=1, width=16, depth=4),
     loss=replace(ENERGY_LOSS, angle=0.0),
