@@ -11,7 +11,7 @@ from udg.presence import (
     evidence,
     level_of,
     reweighting,
-    unevenness,
+    suspicion,
 )
 
 
@@ -23,8 +23,9 @@ def test_level_runs_from_dry_to_wet():
 
 
 def test_score_grows_with_what_speaks_for_rain():
-    base = Evidence(0.5, 0.1, 0.5, -1.5)
-    for name, step in (("confidence", 0.1), ("brightness", 0.1), ("excess", 0.1), ("spread", -0.1)):
+    base = Evidence(0.5, 0.1, 0.5, -1.5, 0.2, 3.0)
+    for name in base._fields:
+        step = -0.1 if name == "spread" else 0.1
         assert base._replace(**{name: getattr(base, name) + step}).score > base.score
 
 
@@ -39,6 +40,29 @@ def test_evidence_in_rain_and_in_its_negative():
     assert bright.score > dark.score + 5
 
 
+def test_evidence_of_shade_and_calm():
+    """The same lines: on the dark half or on the bright one, in a calm scene or a busy one."""
+    rows, columns = np.mgrid[:120, :160].astype(np.float32)
+    halves = np.where(rows < 60, 0.2, 0.6).astype(np.float32)
+    lines = 0.2 * udg.render_streaks((120, 160), angle=0, density=0.1, seed=1)
+    below, above = (
+        evidence(prepare(halves + lines * where), 0.0, 0.5) for where in (rows > 60, rows < 60)
+    )
+    assert above.shade > 0.5
+    assert below.shade < -0.5
+    busy = halves + 0.1 * np.sin(rows) * np.sin(columns)
+    busier = evidence(prepare(np.clip(busy + lines, 0, 1)), 0.0, 0.5)
+    assert busier.calm < above.calm
+    assert busier.excess < above.excess
+
+
+@pytest.mark.parametrize("shape", [(2, 2), (3, 40)])
+def test_evidence_is_finite_without_features(shape):
+    found = evidence(prepare(np.full(shape, 0.5, np.float32)), 0.0, 0.0)
+    assert np.isfinite(found).all()
+    assert found.shade == 0
+
+
 def test_caution_falls_to_none_with_certainty():
     assert caution(1.0) == 1.0
     assert caution(0.5) > caution(0.9) > 1
@@ -46,23 +70,36 @@ def test_caution_falls_to_none_with_certainty():
 
 def test_even_rain_is_not_doubted():
     rain = udg.render_streaks((320, 480), density=0.15, seed=3)
-    assert (unevenness(rain, 320) < 1.5).mean() > 0.98
+    assert (suspicion(rain, np.full_like(rain, 0.5), 320) < 1.5).mean() > 0.98
 
 
 def test_what_is_in_one_place_is_doubted():
     rain = np.full((320, 480), 0.02, np.float32)
     rain[200:300, 300:450] = 0.3
-    doubt = unevenness(rain, 320)
+    doubt = suspicion(rain, np.full_like(rain, 0.5), 320)
     assert doubt.shape == rain.shape
     assert doubt[250, 375] > 3
     assert (doubt[:120, :200] == 1).all()
     assert (doubt >= 1).all()
 
 
+def test_little_rain_is_doubted_where_the_scene_is_busy(rng):
+    rain = np.full((320, 480), 0.02, np.float32)
+    scene = np.full_like(rain, 0.5)
+    scene[:, 240:] += 0.4 * rng.random((320, 240), np.float32)
+    doubt = suspicion(rain, scene, 320)
+    assert (doubt[:, :120] == 1).all()
+    assert (doubt[:, 360:] > 1.5).all()
+    assert (suspicion(10 * rain, scene, 320) == 1).all()
+    upright = np.broadcast_to(scene[:1], scene.shape)
+    assert (suspicion(rain, upright, 320) == 1).all()
+
+
 @pytest.mark.parametrize("shape", [(2, 2), (3, 90), (71, 33)])
 def test_small_and_odd_shapes(shape):
-    assert unevenness(np.ones(shape, np.float32), min(shape)) == pytest.approx(1)
-    assert (unevenness(np.zeros(shape, np.float32), min(shape)) == 1).all()
+    flat = np.full(shape, 0.5, np.float32)
+    assert suspicion(np.ones(shape, np.float32), flat, min(shape)) == pytest.approx(1)
+    assert (suspicion(np.zeros(shape, np.float32), flat, min(shape)) == 1).all()
 
 
 def test_reweighting_frees_bright_rain_unless_in_doubt():

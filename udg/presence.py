@@ -5,7 +5,7 @@ trunks, a tiger. What tells them apart is not in the energy:
 
 - rain is everywhere, a railing is in one place;
 - rain is bright, while a scene has about as many dark lines as bright ones;
-- rain does not depend on the scene, so there is much of it where the scene is smooth.
+- rain does not depend on the scene, so there is much of it where the scene is smooth or dark.
 
 `rain_level` weighs this for a picture, and `doubt` pixel by pixel, as a factor on `lam_r`.
 """
@@ -22,10 +22,11 @@ from udg.backend import ndimage_of
 from udg.image import PreparedImage
 from udg.iteration import minimize
 from udg.objective import RAIN_WEIGHTS, Problem
+from udg.operators import along
 from udg.primal_dual import PrimalDual
 from udg.rotation import rotate, unrotate
 
-__all__ = ["Evidence", "caution", "contrast", "evidence", "level_of", "reweighting", "unevenness"]
+__all__ = ["Evidence", "caution", "contrast", "evidence", "level_of", "reweighting", "suspicion"]
 
 Array = Any
 
@@ -34,8 +35,15 @@ _WEIGHTS = RAIN_WEIGHTS  # the coefficients below hold for these
 _BLOCK = 0.04  # σ of local means, as a part of the shorter side
 
 # Logistic regression on photographs with and without rain: benchmarks/presence.py fits it.
-_COEFFICIENTS = {"confidence": 4.26, "brightness": 6.86, "spread": -8.91, "excess": 4.07}
-_BIAS = 11.02
+_COEFFICIENTS = {
+    "confidence": 8.02,
+    "brightness": 16.63,
+    "spread": -9.22,
+    "excess": 3.82,
+    "shade": 3.37,
+    "calm": 1.61,
+}
+_BIAS = 1.07
 _DRY, _WET = -1.5, 2.5  # scores at which the level is 0 and 1
 _CAUTION = 5.0  # doubt in a picture of level 0+ is 1 + this
 
@@ -47,7 +55,9 @@ _LEAST_CONTRAST = 0.25  # … and the smallest factor on them
 _NEIGHBOURHOOD = 0.08  # σ over which rain should be even, as a part of the shorter side
 _NEIGHBOURS = 25.0  # … but at least so many pixels, for streaks are long
 _TOLERATED = 1.5  # times the mean density that is not yet suspect
-_SUSPICION = 2.0  # power of the excess density
+_CROWDED = 2.0  # power of the excess density
+_BUSY = 3.0  # times the rain that a scene may differ along the streaks without being suspect
+_NEXT_TO_NOTHING = 2e-3  # density of rain below which it does not matter
 _MOST_DOUBT = 6.0
 _FAINT = 3.0  # rain of this brightness, in units of lam_r, …
 _FAINT_DOUBT = 0.75  # … keeps this part of its doubt; brighter rain less
@@ -56,22 +66,32 @@ _FAINT_DOUBT = 0.75  # … keeps this part of its doubt; brighter rain less
 class Evidence(NamedTuple):
     """What speaks for rain in a picture; each grows with it, but for `spread`.
 
+    All but the first are taken over blocks of the picture, by their logarithms.
+
     Attributes
     ----------
     confidence : float
         That of the angle.
     brightness : float
-        Logarithm of bright over dark lines in the streaks' direction.
+        Bright over dark lines in the streaks' direction: the quarter where it is least.
     spread : float
-        Standard deviation, over the picture, of the logarithm of their local density.
+        Standard deviation of the bright lines' density.
     excess : float
-        Logarithm of rain over the scene's own differences.
+        Bright lines over the scene's own differences, where it has least of these: the quarter
+        that is smoothest.
+    shade : float
+        Correlation of the lines' density with darkness. Light adds to dark ground more than to
+        bright ground, and a texture's lines grow with the light on it.
+    calm : float
+        Minus the mean of the scene's own differences: a busy scene has lines of its own.
     """
 
     confidence: float
     brightness: float
     spread: float
     excess: float
+    shade: float
+    calm: float
 
     @property
     def score(self) -> float:
@@ -98,12 +118,17 @@ def evidence(image: PreparedImage, angle: float, confidence: float) -> Evidence:
     darkest, brightest = unit.min(axis=2), unit.max(axis=2)
     rain = _quick_rain(darkest, angle)
     dark_lines = _quick_rain(1 - brightest, angle)
-    activity = np.exp(_log_local(_activity(darkest - rain)))
+    scene = darkest - rain
+    texture = _log_local(_activity(scene))
+    density, dark, light = (_log_local(plane[:-1, :-1]) for plane in (rain, dark_lines, scene))
+    smooth = texture <= np.percentile(texture, 25)
     return Evidence(
         confidence,
-        math.log(float(rain.mean()) / (float(dark_lines.mean()) + 1e-4) + 1e-3),
-        float(_log_local(rain).std()),
-        math.log((float(rain.mean()) + 1e-6) / float(activity.mean())),
+        float(np.percentile(density - dark, 25)),
+        float(density.std()),
+        math.log(np.exp(density[smooth]).mean() / np.exp(texture[smooth]).mean()),
+        -_correlation(density, light),
+        -float(texture.mean()),
     )
 
 
@@ -137,28 +162,36 @@ def caution(level: float) -> float:
     return 1 + _CAUTION * (1 - level)
 
 
-def unevenness(rain: Array, shorter_side: int) -> Array:
-    """Doubt where there is much more rain than elsewhere, at least 1.
+def suspicion(rain: Array, scene: Array, shorter_side: int) -> Array:
+    """Doubt where there is much more rain than elsewhere, or less than the scene's own details.
 
     Parameters
     ----------
-    rain : array, shape (H, W)
-        A first estimate of R.
+    rain, scene : arrays, shape (H, W)
+        A first estimate of R, and the light without it.
     shorter_side : int
         Of the picture, in pixels; gives the scale of a neighbourhood.
 
     Returns
     -------
     array, shape (H, W)
+        At least 1.
     """
     xp, ndimage = array_namespace(rain), ndimage_of(rain)
     sigma = max(_NEIGHBOURS, _NEIGHBOURHOOD * shorter_side)
     step = max(1, min(int(sigma / 4), *rain.shape))
     height, width = (side // step for side in rain.shape)
-    blocks = xp.reshape(rain[: height * step, : width * step], (height, step, width, step))
-    density = ndimage.gaussian_filter(xp.mean(blocks, axis=(1, 3)), sigma / step, mode="nearest")
+
+    def local(plane: Array) -> Array:
+        blocks = xp.reshape(plane[: height * step, : width * step], (height, step, width, step))
+        return ndimage.gaussian_filter(xp.mean(blocks, axis=(1, 3)), sigma / step, mode="nearest")
+
+    density = local(rain)
     usual = xp.mean(density) + 1e-4
-    coarse = xp.clip((density / (_TOLERATED * usual)) ** _SUSPICION, 1, _MOST_DOUBT)
+    crowded = xp.clip((density / (_TOLERATED * usual)) ** _CROWDED, 1, _MOST_DOUBT)
+    # Differences across would hold what is left of the rain.
+    busy = local(xp.abs(along(scene))) / (density + _NEXT_TO_NOTHING)
+    coarse = crowded * xp.clip(busy / _BUSY, 1, _MOST_DOUBT)
     rows, columns = (
         xp.clip((xp.arange(side, dtype=xp.float32) + 0.5) / step - 0.5, 0, count - 1)
         for side, count in zip(rain.shape, (height, width), strict=True)
@@ -201,6 +234,11 @@ def _log_local(plane: Array) -> Array:
     sigma = _BLOCK * (min(plane.shape) + 1)
     step = max(1, int(sigma))
     return np.log(ndimage_of(plane).gaussian_filter(plane, sigma)[::step, ::step] + 1e-3)
+
+
+def _correlation(a: Array, b: Array) -> float:
+    """Pearson's, or 0 where one does not vary."""
+    return float(np.mean((a - a.mean()) * (b - b.mean())) / (a.std() * b.std() + 1e-6))
 
 
 def _quick_rain(plane: Array, angle: float) -> Array:

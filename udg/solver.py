@@ -427,7 +427,7 @@ def _passes(
     start: Estimate | None,
 ) -> tuple[Problem, Minimum]:
     """Solve once or, in the rain model, again with the doubts that the pass before raised."""
-    from udg.presence import caution, reweighting, unevenness
+    from udg.presence import caution, reweighting, suspicion
 
     xp = array_namespace(problem.Y)
     passes, doubt = settings.passes, 1.0
@@ -453,8 +453,8 @@ def _passes(
         if left == 0 or minimum.reason != "gap":
             break
         R, start = minimum.estimate.R, minimum.estimate
-        uneven = unevenness(R, shorter_side)
-        places = doubt * uneven * reweighting(R, uneven, settings.weights.lam_r)
+        suspect = suspicion(R, problem.Y - R, shorter_side)
+        places = doubt * suspect * reweighting(R, suspect, settings.weights.lam_r)
         problem = replace(problem, doubt=xp.astype(places, R.dtype))
     return problem, minimum._replace(iterations=iterations, seconds=seconds)
 
