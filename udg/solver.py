@@ -233,8 +233,8 @@ def solve(
     The image's light is turned so that streaks are vertical and decomposed into background X and
     rain R by minimising Eq. 3 (`udg.objective`); R is turned back and subtracted from the image.
     For rain, the light is the darkest colour channel, the picture is first asked whether there is
-    rain at all, and a second pass doubts uneven rain and frees the rest from the penalty's bias
-    (`udg.presence`).
+    rain at all, and a second pass doubts rain that is uneven or outweighed by the scene's details,
+    and frees the rest from the penalty's bias (`udg.presence`).
 
     Parameters
     ----------
