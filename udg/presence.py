@@ -44,8 +44,8 @@ _COEFFICIENTS = {
     "calm": 1.61,
 }
 _BIAS = 1.07
-_DRY, _WET = -1.5, 2.5  # scores at which the level is 0 and 1
-_CAUTION = 5.0  # doubt in a picture of level 0+ is 1 + this
+_DRY, _WET = -1.5, 1.5  # scores at which the level is 0 and 1
+_CAUTION = 4.0  # doubt in a picture of level 0+ is 1 + this
 
 # Contrast.
 _FULL_CONTRAST = 0.13  # mean local difference from which on the weights are what they are
