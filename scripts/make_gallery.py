@@ -167,8 +167,8 @@ ENTRIES = [
         "coins",
         (0, 0, 384, 303),
         [rain(10, 18, 30, 1.5, 0.08, 0.45), rain(11, -16, 30, 1.5, 0.06, 0.45)],
-        "Rain of two directions, of which only the number was given. The rain level is low in both, "
-        "and so part of the streaks stays, dimmer; the upright edges of the coins are dimmed.",
+        "Rain of two directions, of which only the number was given. The rain level of the first "
+        "is low, and part of its streaks stays, dimmer; the upright edges of the coins are dimmed.",
         {"n_layers": 2},
     ),
 ]
