@@ -122,7 +122,8 @@ def test_activity_is_that_in_the_streaks_direction(angle):
     np.testing.assert_allclose(activity(0.01 * along, angle)[:-1, 1:-1], 0.01, rtol=1e-9)
     np.testing.assert_allclose(activity(0.01 * across, angle)[:-1, 1:-1], 0, atol=1e-12)
     streaks = udg.render_streaks((160, 240), angle=angle, density=0.1, seed=1)
-    assert activity(streaks, angle).mean() < 0.5 * activity(streaks, angle + 90).mean()
+    for other in (angle - 15, angle + 15):
+        assert activity(streaks, angle).mean() < 0.9 * activity(streaks, other).mean()
 
 
 def test_crowding_does_not_depend_on_how_rows_come(rng):
