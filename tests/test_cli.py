@@ -501,3 +501,164 @@ def test_ctrl_c_in_a_terminal(jobs):
     assert "--resume" in errors
     assert "Traceback" not in errors
     assert [path.name for path in Path("out").iterdir()] == ["a.png"]
+
+
+# train, and --method net
+
+SMALL = "--width 2 --depth 1 --crop 16 --batch 2 --steps 3 --device cpu --threads 1"
+
+
+@pytest.fixture
+def trained(monkeypatch):
+    """A run on one picture, in run/."""
+    pytest.importorskip("torch")
+    for name in ("torch.utils.tensorboard", "matplotlib.figure"):  # slow, and tested elsewhere
+        monkeypatch.setitem(sys.modules, name, None)
+    return call("train", "rainy/a.png", "-o", "run", "--angles", 5, *SMALL.split())
+
+
+def test_train_one_picture(trained):
+    assert trained.stdout.startswith("run/weights.safetensors: 3 steps, loss ")
+    config = json.loads(Path("run/config.json").read_text())
+    assert (config["net"]["width"], config["net"]["channels"], config["steps"]) == (2, 1, 3)
+    assert Path("run/angles.csv").read_text() == "file,angle\na.png,5.0\n"
+
+
+def test_train_goes_on_where_it_was(trained):
+    again = ["train", "rainy/a.png", "-o", "run", "--angles", 5, *SMALL.split()]
+    assert "holds a run; resume it" in call(*again, code=2).stderr
+    call(*again[:-6], "--steps", 5, "--resume", "--seed", 0, "--max-minutes", 0)
+    rows = Path("run/log.csv").read_text().splitlines()
+    assert [row.split(",")[0] for row in rows] == ["step", "3.0"]
+    result = call("train", "rainy/a.png", "-o", "run", "--resume")
+    assert result.stdout.startswith("run/weights.safetensors: 5 steps")
+    assert result.stderr == ""
+
+
+def test_train_says_when_it_stopped_early(trained):
+    result = call("train", "rainy/a.png", "-o", "new", *SMALL.split(), "--max-minutes", 0)
+    assert result.stderr.splitlines() == [
+        "udg: stopped before step 3",
+        "udg: the same command with --resume goes on from there",
+    ]
+
+
+def test_train_a_folder_with_angles_clean_pictures_and_settings(trained):
+    from dataclasses import replace
+
+    from udg.net import Config, TrainConfig
+
+    net = Config(1, 2, 1, angle_widths=(2, 2), angle_pools=(2,))
+    small = TrainConfig(net=net, crop=16, batch=2, steps=1, critic_width=2, critic_layers=1)
+    Path("small.json").write_text(replace(small, ema=0.0).as_json())
+    Path("angles.csv").write_text("name,angle\na,1\nb.jpg,-2\nc,3\n")
+    call(
+        *("train", "rainy", "-o", "rainy/run", "--config", "small.json", "--angles", "angles.csv"),
+        *("--clean", "rainy", "--streams", "both", "--lr", 0.01, "--device", "cpu", "-q"),
+    )
+    config = json.loads(Path("rainy/run/config.json").read_text())
+    assert (config["lr"], config["ema"], config["loss"]["mu"]) == (0.01, 0, 400)
+    angles = Path("rainy/run/angles.csv").read_text().splitlines()
+    assert angles[1:] == ["a.png,1.0", "b.jpg,-2.0", "c.tif,3.0"]
+    call("train", "rainy", "-o", "rainy/run", "--resume", "--clean", "rainy", "--steps", 2)
+
+
+def test_train_refuses_what_cannot_be(trained):
+    for options, code, message in (
+        ("--loss nix", 2, "give paper, authors, energy"),
+        ("--config nix.json", 1, "cannot read nix.json"),
+        ("--crop 300", 2, "smaller than crop=300"),
+        ("--start nix", 1, "there are no weights 'nix'"),
+        ("--device nowhere", 2, "device is 'nowhere'"),
+        ("--angles nix.csv", 1, "cannot read nix.csv"),
+        ("--lr 1e30 --steps 9", 1, "use a lower lr"),
+    ):
+        result = call(
+            "train", "rainy/a.png", "-o", "x", *SMALL.split(), *options.split(), code=code
+        )
+        assert message in result.stderr
+
+
+def test_train_interrupted(trained, monkeypatch):
+    def train(*arguments, **given):
+        raise KeyboardInterrupt("interrupted after step 3 of 9; it is kept")
+
+    monkeypatch.setattr("udg.net.train", train)
+    result = call("train", "rainy/a.png", "-o", "x", code=130)
+    assert result.stderr.splitlines() == [
+        "udg: interrupted after step 3 of 9; it is kept",
+        "udg: the same command with --resume goes on from there",
+    ]
+
+
+def test_derain_by_a_network(trained):
+    from udg import net
+
+    network = ("--method", "net", "--weights", "run/weights.safetensors", "--device", "cpu")
+    network = (*network, "--tile", 16)
+    result = call("derain", "rainy", "-o", "out", *network, "--angle", 7, "--json", "report.json")
+    assert result.stdout.splitlines()[0].split("\t") == ["picture", "result", "angle", "seconds"]
+    for name in ("a.png", "c.tif"):
+        pixels = files.read(Path("rainy", name)).pixels
+        expected = net.derain(pixels, "run/weights.safetensors", angle=7).derained
+        found = files.read(Path("out", name)).pixels.astype(float)
+        np.testing.assert_allclose(found, expected, atol=0.501)
+    report = json.loads(Path("report.json").read_text())["files"]
+    assert {entry["angle"] for entry in report} == {7}
+    assert {entry["method"] for entry in report} == {"net"}
+    assert {entry["weights"] for entry in report} == {"run/weights.safetensors"}
+
+
+def test_derain_by_an_adapted_network(trained, monkeypatch):
+    adapted = []
+
+    def adapt(weights, pixels, steps, **given):
+        adapted.append((weights, pixels.shape, steps, given))
+        return udg.net.from_pretrained(weights)
+
+    monkeypatch.setattr("udg.net.adapt", adapt)
+    network = ("--method", "net", "--weights", "run/weights.safetensors", "--device", "cpu")
+    call("derain", "rainy/a.png", "-o", "x.png", *network, "--angle", 7, "--adapt", 4)
+    assert adapted == [("run/weights.safetensors", (20, 30, 3), 4, {"angle": 7.0, "device": "cpu"})]
+
+
+def test_networks_in_several_processes(trained):
+    network = ("--method", "net", "--weights", "run/weights.safetensors", "--device", "cpu")
+    call("derain", "rainy/a.png", "rainy/c.tif", "-o", "one", *network, "--angle", 7)
+    call("derain", "rainy/a.png", "rainy/c.tif", "-o", "two", *network, "--angle", 7, "--jobs", 2)
+    for path in Path("one").iterdir():
+        assert path.read_bytes() == Path("two", path.name).read_bytes()
+
+
+def test_evaluate_a_network(trained):
+    Path("pairs/clean").mkdir(parents=True)
+    Path("rainy").rename("pairs/rainy")
+    for name in ("a.png", "b.png", "c.png"):
+        files.write(Path("pairs/clean", name), noise(seed=9))
+    network = ("--method", "net", "--weights", "run/weights.safetensors", "--angle", 7)
+    result = call("evaluate", "pairs", *network, "--save", "out", "--json", "scores.json")
+    scores = json.loads(Path("scores.json").read_text())["pictures"]
+    found = files.read("out/a.png").pixels
+    assert scores[0]["psnr_after"] == pytest.approx(udg.psnr_y(found, noise(seed=9)))
+    assert scores[0]["gap"] is None
+    assert "mean of 3" in result.stdout
+
+
+def test_options_of_the_other_method_are_refused(trained):
+    network = "--method net --weights run/weights.safetensors"
+    for options, code, message in (
+        ("--method net", 2, "give --weights"),
+        (f"{network} --tau .1", 2, "--tau is not for --method net"),
+        (f"{network} --layers 2", 2, "--layers is not for --method net"),
+        (f"{network} --overlap 2", 2, "--overlap and --angle-per-tile are not for"),
+        (f"{network} --angle 3,4", 2, "give one angle"),
+        (f"{network} --angle network --adapt 3", 2, "--adapt needs an angle"),
+        (f"{network} --device nowhere", 2, "device is 'nowhere'"),
+        ("--method net --weights nix", 1, "there are no weights 'nix'"),
+        ("--weights run/weights.safetensors", 2, "--weights is for --method net"),
+        ("--device cpu", 2, "--device is for --method net"),
+        ("--angle network", 2, "--angle network is for --method net"),
+    ):
+        result = call("derain", "rainy", "-o", "out", *options.split(), code=code)
+        assert message in result.stderr
+    assert not Path("out").exists()

@@ -8,6 +8,7 @@ from udg.angle import Angle, estimate_angle
 from udg.blocks import LazyResult, solve_blocks
 from udg.errors import (
     ClusterError,
+    Diverged,
     FileError,
     InvalidImage,
     InvalidInput,
@@ -45,6 +46,7 @@ __all__ = [
     "Angle",
     "Checkpoint",
     "ClusterError",
+    "Diverged",
     "FileError",
     "InvalidImage",
     "InvalidInput",

@@ -7,6 +7,7 @@ imported where the work is done.
 
 from __future__ import annotations
 
+import functools
 import glob
 import logging
 import math
@@ -38,10 +39,12 @@ __all__ = [
     "Task",
     "Tiling",
     "angle_file",
+    "derain",
     "derain_file",
     "expand",
     "facts_of",
     "is_picture",
+    "load_network",
     "make_folder",
     "pending",
     "plan",
@@ -470,7 +473,8 @@ def _serve(connection: Connection, work: Work, threads: int) -> None:
     """Do tasks as they come, until the other end of the pipe is closed."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent decides
     signal.signal(signal.SIGTERM, lambda *_: sys.exit())  # unwinds: no half-written file is left
-    os.environ["NUMBA_NUM_THREADS"] = str(threads)  # read when numba is imported, in `work`
+    for library in ("NUMBA", "OMP"):  # read when numba or torch is imported, in `work`
+        os.environ[f"{library}_NUM_THREADS"] = str(threads)
     with suppress(EOFError, OSError):
         while True:
             connection.send(_attempt(work, connection.recv()))
@@ -526,27 +530,99 @@ def derain_file(
     tiling: Tiling = Tiling(),
     progress: Callable[[int, int], object] | None = None,
 ) -> dict[str, Any]:
-    """Read, derain and write one picture; ``settings`` go to `udg.solve`.
+    """Read, derain and write one picture; ``settings`` go to `derain`.
 
-    A large one is solved by tiles, and TIFF and zarr are then read and written by windows.
-    ``progress`` is called with the numbers of tiles done and to do.
+    A large one is solved by tiles, and TIFF and zarr are then read and written by windows; not so
+    with a network. ``progress`` is called with the numbers of tiles done and to do.
 
     The rain layer is a 16-bit grey PNG, as faint rain would lose its steps in 8 bits: black is none
     and white full light, or for ``model="signed"`` middle grey is none.
     """
-    import udg
     from udg import windows
 
     assert task.target is not None
     format_of(task.target)  # better now than after the work
     with windows.opened(task.source) as picture:
         shape = picture.pixels.shape
-        if math.prod(shape[:2]) > tiling.above:
+        if math.prod(shape[:2]) > tiling.above and settings.get("method") != "net":
             return _derain_by_tiles(task, picture, settings, tiling, progress)
         picture = replace(picture, pixels=np.asarray(picture.pixels[:, :]))
-    result = udg.solve(picture.pixels, **settings)
-    _write_both(task, result.derained, result.rain, picture, result.model == "signed")
-    return facts_of(result) | _rain_facts(result)
+    result, facts = derain(picture.pixels, settings)
+    signed = getattr(result, "model", "rain") == "signed"
+    _write_both(task, result.derained, result.rain, picture, signed)
+    return facts
+
+
+def derain(pixels: Any, settings: dict[str, Any]) -> tuple[Any, dict[str, Any]]:
+    """Derain one picture by the solver or by a network.
+
+    Parameters
+    ----------
+    pixels : ndarray
+        The picture.
+    settings : dict
+        For `udg.solve`; or, with ``method="net"``, for `udg.net.derain`, where ``adapt`` is the
+        number of steps for `udg.net.adapt`.
+
+    Returns
+    -------
+    (Result or NetResult, dict)
+        What the method returns, and what is worth knowing of it, as JSON can hold it.
+    """
+    import udg
+
+    if settings.get("method") != "net":
+        result = udg.solve(pixels, **settings)
+        return result, facts_of(result) | _rain_facts(result)
+    given = {name: value for name, value in settings.items() if name != "method"}
+    weights, device = given.pop("weights"), given.pop("device", None)
+    steps = given.pop("adapt", 0)
+    net = load_network(weights, device)
+    if steps:
+        angle = given.get("angle", "auto")
+        net = udg.net.adapt(weights, pixels, steps, angle=angle, device=device)
+    found = udg.net.derain(pixels, net, **given)
+    return found, {
+        "method": "net",
+        "weights": str(weights),
+        "adapted": steps,
+        "angle": found.angle,
+        "confidence": _number(found.confidence),
+        "seconds": found.seconds,
+    }
+
+
+@functools.lru_cache(maxsize=1)
+def load_network(weights: str, device: str | None = None) -> Any:
+    """Load a network once a process, ready for inference.
+
+    Parameters
+    ----------
+    weights : str
+        Name or path, for `udg.net.from_pretrained`.
+    device : str, optional
+        Default: a GPU if there is one.
+
+    Returns
+    -------
+    UDGNet
+
+    Raises
+    ------
+    FileError
+        The weights cannot be read.
+    InvalidInput
+        There is no such device.
+    MissingExtra
+        torch is not installed.
+    """
+    from udg import net
+
+    if device is None:
+        import torch
+
+        device = "cuda" if torch.cuda.is_available() else "cpu"
+    return net.for_inference(net.from_pretrained(weights), device)
 
 
 def _derain_by_tiles(

@@ -1,4 +1,4 @@
-"""The command line: ``udg derain | demo | angle | synthesize | evaluate``.
+"""The command line: ``udg derain | demo | angle | synthesize | evaluate | train``.
 
 Results go to stdout, everything else to stderr. The exit code is 0 if all went well, 1 if some
 files failed, 2 if the command itself was wrong, and 130 after Ctrl-C. Imports that take time wait
@@ -10,6 +10,7 @@ from __future__ import annotations
 import functools
 import json
 import math
+import os
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
 
     from udg.batch import Outcome, Task
     from udg.evaluation import Evaluation
+    from udg.net import Progress
 
 __all__ = ["main"]
 
@@ -48,8 +50,8 @@ def _angles_or_auto(
     context: click.Context, option: click.Parameter, values: tuple[str, ...]
 ) -> float | list[float] | str:
     parts = [part.strip() for value in values for part in value.split(",")]
-    if parts == ["auto"]:
-        return "auto"
+    if parts in (["auto"], ["network"]):
+        return parts[0]
     try:
         degrees = [float(part) for part in parts]
     except ValueError:
@@ -127,6 +129,7 @@ _messages = _all_of(
 _strength = click.option(
     "--strength", type=_part, metavar="S", help="0 to 1: higher takes more; 0.5 is as it is."
 )
+_device = click.option("--device", metavar="cpu|cuda", help="net: where to compute.")
 _solver = _all_of(
     click.option(
         "--angle",
@@ -165,12 +168,29 @@ _solver = _all_of(
     click.option(
         "--model", type=click.Choice(["rain", "signed"]), help="rain adds light; signed: stripes."
     ),
-    click.option("--method", type=click.Choice(["primal-dual", "joint", "alternating"])),
+    click.option(
+        "--method",
+        type=click.Choice(["primal-dual", "joint", "alternating", "net"]),
+        help="How the energy is minimised; net: by a trained network, see the options for it.",
+    ),
     click.option(
         "--tol", type=_weight, help="Proven relative distance from the minimum to stop at."
     ),
     click.option("--max-iter", type=click.IntRange(min=1), help="Stop after so many iterations."),
+    click.option(
+        "--weights",
+        metavar="NAME|FILE",
+        help="net: the network, as udg train writes it; with --angle network it finds the angle.",
+    ),
+    click.option("--adapt", type=click.IntRange(min=0), help="net: steps of training on each."),
+    click.option(
+        "--stream",
+        type=click.Choice(["rain", "background"]),
+        help="net: which of its two layers gives the result.",
+    ),
+    _device,
 )
+_NET_ONLY = ("weights", "adapt", "stream", "device")
 _tiles = _all_of(
     click.option(
         "--tile",
@@ -197,11 +217,35 @@ def _given(settings: dict[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in settings.items() if value is not None}
 
 
-def _for_solve(settings: dict[str, Any]) -> dict[str, Any]:
-    """What `udg.solve` gets of the solver's options."""
+def _for_method(settings: dict[str, Any]) -> dict[str, Any]:
+    """What `batch.derain` gets of the options; those of the other method are refused."""
+    net = settings["method"] == "net"
+    for name in _given(settings):
+        if (name in _NET_ONLY) != net and name not in ("angle", "method"):
+            option = {"n_layers": "layers"}.get(name, name).replace("_", "-")
+            raise click.UsageError(f"--{option} is {'not ' if net else ''}for --method net")
+    if net:
+        return _for_net(settings)
+    if settings["angle"] == "network":
+        raise click.UsageError("--angle network is for --method net")
     if settings["n_layers"] not in (None, 1) and settings["angle"] != "auto":
         raise click.UsageError("--layers looks for directions, --angle gives them; use one of them")
     return _given(settings)
+
+
+def _for_net(settings: dict[str, Any]) -> dict[str, Any]:
+    """What `udg.net.derain` gets, once the network is known to be there."""
+    from udg import batch
+
+    if settings["weights"] is None:
+        raise click.UsageError("--method net needs a network; give --weights")
+    if isinstance(settings["angle"], list):
+        raise click.UsageError("--method net takes out rain of one direction; give one angle")
+    if settings["adapt"] and settings["angle"] == "network":
+        raise click.UsageError("--adapt needs an angle; give it, or --angle auto")
+    with _usage_errors():
+        batch.load_network(settings["weights"], settings["device"])
+    return _given({**settings, "output": settings["stream"], "stream": None})
 
 
 def _tiling(tile: int | Literal["auto", "off"], overlap: int | None, angle_per_tile: bool) -> Any:
@@ -263,16 +307,22 @@ def derain(
     with _plain_exits(debug):
         from udg import batch
 
-        chosen = _for_solve(settings)
+        chosen = _for_method(settings)
         tiling = _tiling(tile, overlap, angle_per_tile)
+        if chosen.get("method") == "net":
+            if overlap is not None or angle_per_tile:
+                raise click.UsageError("--overlap and --angle-per-tile are not for --method net")
+            chosen["tile"] = None if tile == "off" else tile
         if angle_per_tile and (chosen["angle"] != "auto" or chosen.get("n_layers", 1) != 1):
             raise click.UsageError("--angle-per-tile is for --angle auto and one layer")
         todo, done = _plan(inputs, output, save_rain, recursive, overwrite, resume)
         work = functools.partial(batch.derain_file, settings=chosen, tiling=tiling)
         outcomes, interrupted = _run(todo, work, quiet, jobs, dask, parts=True)
         if not quiet and report != Path("-"):
+            net = chosen.get("method") == "net"
+            facts = ["angle"] if net else ["angle", "rain level", "gap", "iterations"]
             _print_table(
-                ["picture", "result", "angle", "rain level", "gap", "iterations", "seconds"],
+                ["picture", "result", *facts, "seconds"],
                 [
                     [
                         str(outcome.task.source),
@@ -442,7 +492,7 @@ def evaluate(
     with _plain_exits(debug), _usage_errors():
         from udg.evaluation import evaluate, find_pairs
 
-        chosen = _for_solve(settings)
+        chosen = _for_method(settings)
         count = len(find_pairs(folder)[0])
         with _progress(count, quiet) as (outcomes, collect, _):
             result = evaluate(
@@ -460,7 +510,172 @@ def evaluate(
         _finish([*succeeded, *result.failures], quiet, debug, interrupted=False)
 
 
+def _either(*kinds: click.ParamType[Any]) -> Callable[..., Any]:
+    """Take the first kind of value that fits."""
+
+    def convert(context: click.Context, option: click.Parameter, value: str | None) -> Any:
+        if value is None:
+            return None
+        for kind in kinds[:-1]:
+            try:
+                return kind(value, option, context)
+            except click.BadParameter:
+                continue
+        return kinds[-1](value, option, context)
+
+    return convert
+
+
+_count = click.IntRange(min=1)
+_some = click.IntRange(min=0)
+_number = click.FloatRange(min=0)
+
+
+@main.command()
+@_inputs
+@click.option("-o", "--output", "run", required=True, type=_path, help="Folder of the run.")
+@click.option(
+    "--config",
+    metavar="paper|authors|single|FILE",
+    help="Settings to begin with, by name or from a config.json; default: paper, or, for one "
+    "picture, single.",
+)
+@click.option(
+    "--loss", metavar="paper|authors|energy|table5:N", help="Terms of the loss and their weights."
+)
+@click.option(
+    "--angles",
+    callback=_either(click.FLOAT, _path),
+    metavar="DEG|FILE",
+    help="Direction of the streaks, or a CSV of file names and directions; else estimated.",
+)
+@click.option("--clean", type=_path, help="Folder of clean pictures of other scenes (adversarial).")
+@click.option("--start", metavar="NAME|FILE", help="Weights to begin with.")
+@click.option("--channels", type=click.IntRange(1, 3), help="3: colours; 1: the darkest channel.")
+@click.option("--width", type=_count, help="Channels within the streams.")
+@click.option("--depth", type=_count, help="Residual blocks of each stream.")
+@click.option("--streams", type=click.Choice(["both", "rain", "background"]))
+@click.option("--steps", type=_count, help="Batches to train on.")
+@click.option("--batch", type=_count, help="Crops in each.")
+@click.option("--crop", type=_count, help="Their side in pixels.")
+@click.option("--lr", type=_number, help="Learning rate.")
+@click.option("--schedule", type=click.Choice(["steps", "cosine", "constant"]))
+@click.option("--clip", type=_number, help="Norm to which the gradient is cut; 0 leaves it.")
+@click.option("--ema", type=_number, help="Factor of the weights' moving average; 0: none.")
+@click.option("--angle-steps", type=_some, help="Steps for the angle network alone, first.")
+@click.option("--angle-turn", type=_number, help="Degrees by which crops are turned for it.")
+@click.option("--distill", type=_number, help="Weight of the distance from the solver's result.")
+@click.option("--distill-norm", type=click.Choice(["l1", "l2"]))
+@click.option("--distill-steps", type=_some, help="Steps with that loss alone.")
+@click.option("--distill-blend", type=_some, help="Steps in which the energy takes its place.")
+@click.option("--precision", type=click.Choice(["auto", "float32", "bfloat16"]))
+@click.option("--seed", type=_some)
+@click.option("--device", metavar="cpu|cuda", help="Where to compute; default: a GPU if any.")
+@click.option("--threads", type=_count, help="Of the CPU.")
+@click.option("--compile/--no-compile", default=None, help="torch.compile; default: on GPUs.")
+@click.option("--max-minutes", type=_number, help="Stop after so long, to be resumed.")
+@click.option("--checkpoint-minutes", type=_number, default=10, show_default=True)
+@click.option(
+    "--resume", is_flag=True, help="Go on with the run in RUN; begin it if there is none."
+)
+@_recursive
+@_messages
+def train(
+    inputs: tuple[Path, ...],
+    run: Path,
+    recursive: bool,
+    config: str | None,
+    angles: float | Path | None,
+    clean: Path | None,
+    start: str | None,
+    device: str | None,
+    threads: int | None,
+    compile: bool | None,
+    max_minutes: float | None,
+    checkpoint_minutes: float,
+    resume: bool,
+    quiet: bool,
+    debug: bool,
+    **changes: Any,
+) -> None:
+    """Train a network on rainy pictures; no clean versions of them are needed.
+
+    IN are files, folders and patterns; one picture is enough. RUN gets weights.safetensors, for
+    udg derain --method net, a checkpoint, log.csv and pictures. Ctrl-C stops with a checkpoint;
+    the same command with --resume goes on. Several GPUs: torchrun --nproc-per-node N -m udg train …
+    """
+    first = os.environ.get("RANK", "0") == "0"  # of several processes
+    hint = "udg: the same command with --resume goes on from there"
+    with _plain_exits(debug, hint), _usage_errors():
+        from udg import batch, net
+
+        if changes["streams"] is not None:
+            both = changes["streams"] == "both"
+            changes["streams"] = ("background", "rain") if both else (changes["streams"],)
+        begin: Any = config
+        if config is not None and config not in net.PRESETS:
+            begin = net.TrainConfig.from_json(_read_text(Path(config)))
+        pictures = [one.path for one in batch.expand(inputs, recursive=recursive, outside=run)]
+        with _steps(quiet or not first) as advance:
+            result = net.train(
+                pictures,
+                run,
+                begin,
+                angles=angles,
+                clean=clean,
+                start=start,
+                resume=resume,
+                device=device,
+                threads=threads,
+                max_minutes=max_minutes,
+                checkpoint_minutes=checkpoint_minutes,
+                compile=compile,
+                callback=advance,
+                **_given(changes),
+            )
+    if first and not quiet:
+        loss = f", loss {result.history[-1]['loss']:.4g}" if result.history else ""
+        click.echo(f"{run / 'weights.safetensors'}: {result.steps} steps{loss}")
+        if not result.finished:
+            click.echo(f"udg: stopped before step {result.config.steps}", err=True)
+            click.echo(hint, err=True)
+
+
 # Steps
+
+
+def _read_text(path: Path) -> str:
+    from udg.files import plain_errors
+
+    with plain_errors(path, "read"):
+        return path.read_text(encoding="utf-8", errors="replace")
+
+
+@contextmanager
+def _steps(quiet: bool) -> Iterator[Callable[[Progress], None] | None]:
+    """Show steps, loss and time left on a terminal."""
+    if quiet or not sys.stderr.isatty():
+        yield None
+        return
+    from rich import progress
+    from rich.console import Console
+
+    columns = (
+        progress.BarColumn(),
+        progress.MofNCompleteColumn(),
+        progress.TextColumn("{task.description}"),
+        progress.TimeElapsedColumn(),
+        progress.TextColumn("left"),
+        progress.TimeRemainingColumn(),
+    )
+    with progress.Progress(*columns, console=Console(stderr=True), transient=True) as bar:
+        task = bar.add_task("", total=None)
+
+        def advance(now: Progress) -> None:
+            loss = f"loss {now.latest['loss']:.4g}" if now.latest else ""
+            bar.update(task, completed=now.step, total=now.steps, description=loss)
+
+        yield advance
 
 
 def _plan(
@@ -548,8 +763,8 @@ def _progress(
 
 
 @contextmanager
-def _plain_exits(debug: bool) -> Iterator[None]:
-    """Print errors that were foreseen as a sentence, not as a traceback."""
+def _plain_exits(debug: bool, hint: str | None = None) -> Iterator[None]:
+    """Print errors that were foreseen as a sentence, not as a traceback; after Ctrl-C a hint."""
     try:
         yield
     except UdgError as error:
@@ -557,8 +772,10 @@ def _plain_exits(debug: bool) -> Iterator[None]:
             raise
         click.echo(f"udg: {error}", err=True)
         sys.exit(1)
-    except KeyboardInterrupt:
-        click.echo("udg: interrupted", err=True)
+    except KeyboardInterrupt as error:
+        click.echo(f"udg: {error}" if str(error) else "udg: interrupted", err=True)
+        if hint is not None and str(error):
+            click.echo(hint, err=True)
         sys.exit(130)
 
 
@@ -610,6 +827,8 @@ def _rounded(value: float | None, format: str) -> str:
 
 def _in_short(facts: dict[str, Any], asked: float | str) -> list[str]:
     """Angle, rain level, gap, iterations and seconds, of all layers together."""
+    if facts.get("method") == "net":
+        return [f"{facts['angle']:.1f}", f"{facts['seconds']:.1f}"]
     layers = facts["layers"] or [facts]
     level = max(layer["rain_level"] for layer in layers)
     gaps = [layer["gap"] for layer in layers]

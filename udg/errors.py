@@ -7,12 +7,21 @@
     │   └── InvalidImage              … because of its pixels, shape or type
     ├── FileError (OSError)           a file that cannot be read or written
     ├── ClusterError (ConnectionError) a Dask cluster that cannot be reached or used
-    └── MissingExtra (ImportError)    an optional dependency that is not installed
+    ├── MissingExtra (ImportError)    an optional dependency that is not installed
+    └── Diverged (ArithmeticError)    a training whose loss is no longer a number
 
 Every message says what was wrong and what to do about it, so the command line prints it as it is.
 """
 
-__all__ = ["ClusterError", "FileError", "InvalidImage", "InvalidInput", "MissingExtra", "UdgError"]
+__all__ = [
+    "ClusterError",
+    "Diverged",
+    "FileError",
+    "InvalidImage",
+    "InvalidInput",
+    "MissingExtra",
+    "UdgError",
+]
 
 
 class UdgError(Exception):
@@ -43,3 +52,7 @@ class MissingExtra(UdgError, ImportError):
             f"{package} is needed for this and is not installed. "
             f"Install it with: pip install 'udg[{extra}]'"
         )
+
+
+class Diverged(UdgError, ArithmeticError):
+    """A network's training has come to NaN or infinity; its last checkpoint is kept."""

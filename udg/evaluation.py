@@ -35,7 +35,7 @@ class Score:
     angle : float
         The angle that was used, in degrees.
     gap : float, optional
-        The certificate of the solution.
+        The certificate of the solver's solution.
     """
 
     name: str
@@ -127,7 +127,8 @@ def evaluate(
     report : callable
         Called with each `udg.batch.Outcome` as soon as it is known.
     **settings
-        Passed to `udg.solve`.
+        As for `udg.batch.derain`: passed to `udg.solve`, or, with ``method="net"``, to
+        `udg.net.derain`.
 
     Returns
     -------
@@ -214,7 +215,6 @@ def _saved_to(folder: Path, pairs: list[tuple[Path, Path]]) -> list[Task]:
 
 
 def _evaluate_file(task: Task, settings: dict[str, Any]) -> dict[str, Any]:
-    import udg
     from udg.metrics import psnr_y, ssim_y
 
     assert task.reference is not None
@@ -227,7 +227,7 @@ def _evaluate_file(task: Task, settings: dict[str, Any]) -> dict[str, Any]:
             f"{task.source} is {width}×{height} pixels and {task.reference} "
             f"{clean.pixels.shape[1]}×{clean.pixels.shape[0]}; pairs must have one size"
         )
-    result = udg.solve(rainy.pixels, **settings)
+    result, facts = batch.derain(rainy.pixels, settings)
     derained = quantize(result.derained, rainy.pixels.dtype, rainy.pixels.dtype)
     if task.target is not None:
         batch.make_folder(task.target.parent)
@@ -239,5 +239,5 @@ def _evaluate_file(task: Task, settings: dict[str, Any]) -> dict[str, Any]:
         "ssim_before": ssim_y(rainy.pixels, clean.pixels),
         "ssim_after": ssim_y(derained, clean.pixels),
         "angle": float(result.angle),
-        "gap": batch.facts_of(result)["gap"],
+        "gap": facts.get("gap"),
     }

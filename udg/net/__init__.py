@@ -23,6 +23,7 @@ from udg.net.discriminator import (
 from udg.net.inference import NetResult, derain, for_inference
 from udg.net.losses import (
     AUTHORS_LOSS,
+    ENERGY_LOSS,
     PAPER_LOSS,
     TABLE_5,
     Case,
@@ -30,6 +31,7 @@ from udg.net.losses import (
     LossWeights,
     angle_loss,
     image_loss,
+    named_loss,
     overall_loss,
     rain_loss,
     self_loss,
@@ -38,10 +40,26 @@ from udg.net.network import Config, Layers, UDGNet, parameter_counts
 from udg.net.pretrained import from_pretrained, save_pretrained
 from udg.net.rotation import inside, rotate, unrotate
 from udg.net.streams import ResidualBlock, Stream
+from udg.net.train import (
+    AUTHORS_TRAINING,
+    PAPER_TRAINING,
+    PRESETS,
+    SINGLE_IMAGE,
+    Progress,
+    TrainConfig,
+    TrainResult,
+    adapt,
+    train,
+)
 
 __all__ = [
     "AUTHORS_LOSS",
+    "AUTHORS_TRAINING",
+    "ENERGY_LOSS",
     "PAPER_LOSS",
+    "PAPER_TRAINING",
+    "PRESETS",
+    "SINGLE_IMAGE",
     "TABLE_5",
     "AngleNet",
     "Case",
@@ -52,9 +70,13 @@ __all__ = [
     "LossWeights",
     "NetResult",
     "PatchDiscriminator",
+    "Progress",
     "ResidualBlock",
     "Stream",
+    "TrainConfig",
+    "TrainResult",
     "UDGNet",
+    "adapt",
     "angle_loss",
     "average_angle",
     "derain",
@@ -64,11 +86,13 @@ __all__ = [
     "generator_loss",
     "image_loss",
     "inside",
+    "named_loss",
     "overall_loss",
     "parameter_counts",
     "rain_loss",
     "rotate",
     "save_pretrained",
     "self_loss",
+    "train",
     "unrotate",
 ]

@@ -19,6 +19,7 @@ from udg.errors import InvalidInput
 from udg.net.discriminator import generator_loss
 from udg.net.network import Layers
 from udg.objective import (
+    RAIN_WEIGHTS,
     Weights,
     check_weights,
     fidelity,
@@ -30,6 +31,7 @@ from udg.objective import (
 
 __all__ = [
     "AUTHORS_LOSS",
+    "ENERGY_LOSS",
     "PAPER_LOSS",
     "TABLE_5",
     "Case",
@@ -37,6 +39,7 @@ __all__ = [
     "LossWeights",
     "angle_loss",
     "image_loss",
+    "named_loss",
     "overall_loss",
     "rain_loss",
     "self_loss",
@@ -126,6 +129,10 @@ AUTHORS_LOSS = LossWeights(
 )
 
 
+#: The energy that `udg.solve` minimises; R outside 0 ≤ R ≤ Y costs as much as light in X − Y.
+ENERGY_LOSS = replace(LossWeights.from_energy(RAIN_WEIGHTS), sign=0.1, angle=1.0)
+
+
 class Case(NamedTuple):
     """A row of the paper's Table 5.
 
@@ -173,6 +180,32 @@ TABLE_5: Mapping[int, Case] = MappingProxyType(
         7: _case("tv", "adv", "rain", "self"),
     }
 )
+
+
+def named_loss(name: str) -> Case:
+    """Weights by name, for the command line.
+
+    Parameters
+    ----------
+    name : str
+        ``"paper"``, ``"authors"``, ``"energy"``, or ``"table5:N"`` with N from 1 to 7.
+
+    Returns
+    -------
+    Case
+
+    Raises
+    ------
+    InvalidInput
+        There is no such name.
+    """
+    whole = {"paper": PAPER_LOSS, "authors": AUTHORS_LOSS, "energy": ENERGY_LOSS}
+    if name in whole:
+        return Case(name, whole[name], "rain")
+    table, _, number = name.partition(":")
+    if table == "table5" and number.isdecimal() and int(number) in TABLE_5:
+        return TABLE_5[int(number)]
+    raise InvalidInput(f"loss is {name!r}; give paper, authors, energy, or table5:1 to table5:7")
 
 
 class Loss(NamedTuple):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -12,7 +13,9 @@ from udg.net.angle import AngleNet
 from udg.net.rotation import inside, rotate
 from udg.net.streams import Stream
 
-__all__ = ["Config", "Layers", "UDGNet", "parameter_counts"]
+__all__ = ["PARTS", "Config", "Layers", "UDGNet", "parameter_counts"]
+
+PARTS = ("angle", "background", "rain")
 
 
 @dataclass(frozen=True)
@@ -113,6 +116,7 @@ class UDGNet(nn.Module):
         images: Tensor,
         angle: Tensor | float | None = None,
         shape: tuple[int, int] | None = None,
+        parts: Collection[str] = PARTS,
     ) -> Layers:
         """Decompose a batch, for training; `udg.net.derain` is for pictures.
 
@@ -125,30 +129,46 @@ class UDGNet(nn.Module):
             which the gradient then flows.
         shape : (int, int), optional
             Frame in which the streams work, cut from the rotated images' centre; see `rotate`.
+        parts : collection of {"angle", "background", "rain"}
+            What runs; default all. Without ``"angle"`` `angle` must be given, and counts as
+            predicted. A layer whose stream does not run is what the other one leaves of Y; if
+            neither runs, X is Y.
 
         Returns
         -------
         Layers
-            float32 also under autocast. The angle network always predicts, so that Eq. 12 can be
-            part of the loss; if it is not, its parameters get no gradient, of which
-            DistributedDataParallel must be told.
+            float32 also under autocast. If a part runs and is not in the loss, its parameters get
+            no gradient, of which DistributedDataParallel must be told.
 
         Raises
         ------
         InvalidInput
-            Images or angles have a shape or type that does not fit.
+            Images or angles have a shape or type that does not fit, or a part is unknown.
         """
         if images.ndim != 4 or images.shape[1] != self.config.channels:
             raise InvalidInput(
                 f"images have shape {tuple(images.shape)}; "
                 f"give (B, {self.config.channels}, H, W) to this network"
             )
-        predicted = self.angle(images)
+        unknown = set(parts) - set(PARTS)
+        if unknown or (angle is None and "angle" not in parts):
+            raise InvalidInput(
+                f"parts is {tuple(parts)!r}; give some of {', '.join(PARTS)}, and an angle if "
+                "that is not predicted"
+            )
+        predicted = self.angle(images) if "angle" in parts else None
         turn = predicted if angle is None else angle
+        assert turn is not None
         Y = rotate(images, turn, shape)
         counted = inside(images, turn, (Y.shape[-2], Y.shape[-1]))
-        turned = predicted.new_zeros(len(images)) + turn
-        return Layers(Y, self.background(Y), self.rain(Y), counted, predicted, turned)
+        turned = Y.new_zeros(len(images)) + turn
+        X = self.background(Y) if "background" in parts else None
+        R = self.rain(Y) if "rain" in parts else None
+        if X is None:
+            X = Y if R is None else Y - R
+        if R is None:
+            R = Y - X
+        return Layers(Y, X, R, counted, turned if predicted is None else predicted, turned)
 
 
 def parameter_counts(net: UDGNet) -> dict[str, int]:
