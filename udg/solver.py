@@ -17,6 +17,7 @@ from udg.iteration import Checkpoint, Minimum, Reason, minimize
 from udg.method import Estimate, Method
 from udg.objective import Model, Problem, Weights
 from udg.operators import Boundary
+from udg.presence import Crowding, caution, reweighting
 from udg.rotation import rotate, rotated_shape, unrotate
 from udg.settings import (
     MOST_LAYERS,
@@ -328,8 +329,6 @@ def _passes(
     start: Estimate | None,
 ) -> tuple[Problem, Minimum]:
     """Solve once or, in the rain model, again with the doubts that the pass before raised."""
-    from udg.presence import caution
-
     xp, degrees, level = array_namespace(problem.Y), direction.degrees, direction.level
     passes, doubt, reuse = settings.passes, 1.0, False
     if settings.model == "rain" and level == 0:
@@ -360,18 +359,21 @@ def _passes(
 
 def _doubts(image: PreparedImage, R: Array, settings: Settings, degrees: float) -> Array:
     """What to doubt after a pass that found R, as a factor on lam_r in the solved frame."""
-    from udg.presence import Crowding, reweighting
-
     xp, (height, width) = array_namespace(R), image.pixels.shape[:2]
     fine = fineness(settings, degrees)
-    crowding = Crowding((height, width), degrees)
-    rain = to_numpy(unrotate(R, degrees, (height, width), fine))
-    crowding.add(0, rain, to_numpy(light_of(image, settings)))
-    doubts = xp.asarray(crowding.doubt(slice(0, height), slice(0, width)))
-    doubts = rotate(doubts, degrees, fine)
+    crowding = _crowding(image, unrotate(R, degrees, (height, width), fine), settings, degrees)
+    doubts = crowding.doubt(slice(0, height), slice(0, width))
+    doubts = rotate(xp.asarray(doubts), degrees, fine)
     for rows in _bands(R):
         doubts[rows] *= reweighting(R[rows], doubts[rows], settings.weights.lam_r)
     return doubts
+
+
+def _crowding(image: PreparedImage, rain: Array, settings: Settings, degrees: float) -> Crowding:
+    crowding, light = Crowding(rain.shape, degrees), light_of(image, settings)
+    for rows in _bands(rain):
+        crowding.add(rows.start, to_numpy(rain[rows]), to_numpy(light[rows]))
+    return crowding
 
 
 def _bands(plane: Array) -> Iterator[slice]:
