@@ -3,7 +3,8 @@
     python benchmarks/presence.py DATA_DIR [--jobs N] [--json OUT]
 
 DATA_DIR holds rain100l-dev/rainy and realrain60/rainy (rain), clean/kodak24 and clean/bsds353 (dry;
-of the latter every third). Both classes count equally, whatever their sizes.
+of the latter every third). Both classes count equally, whatever their sizes; within them a picture
+counts by what is at stake in it, the rain that would be taken.
 """
 
 from __future__ import annotations
@@ -27,7 +28,7 @@ RAIN = ("rain100l-dev/rainy", "realrain60/rainy")
 DRY = ("clean/kodak24", "clean/bsds353")
 FITTED = {"clean/bsds353": 3}  # of this set only every third photo is fitted
 RIDGE = 0.3  # on the coefficients of standardised features, not on the bias
-NAMES = shipped.Evidence._fields
+NAMES = tuple(shipped._COEFFICIENTS)
 
 
 def measure(task: batch.Task) -> dict[str, Any]:
@@ -39,14 +40,16 @@ def measure(task: batch.Task) -> dict[str, Any]:
     if row["set"] == "rainy":
         row["set"] = task.source.parent.parent.name
     numbers = {name: float(value) for name, value in found._asdict().items()}
-    return row | numbers | {"score": found.score, "level": shipped.level_of(found.score)}
+    stake = float(shipped._quick_rain(image.thumbnail.min(axis=2), angle).mean())
+    level = shipped.level_of(found.score)
+    return row | numbers | {"score": found.score, "level": level, "stake": stake}
 
 
-def fit(features: np.ndarray, rain: np.ndarray) -> tuple[np.ndarray, float]:
+def fit(features: np.ndarray, rain: np.ndarray, stake: np.ndarray) -> tuple[np.ndarray, float]:
     """Fit log-odds = features · coefficients + bias by Newton's method."""
     centre, scale = features.mean(axis=0), features.std(axis=0)
     design = np.column_stack([np.ones(len(rain)), (features - centre) / scale])
-    weight = np.where(rain, 0.5 / rain.mean(), 0.5 / (1 - rain.mean()))
+    weight = stake * np.where(rain, 0.5 / (stake @ rain), 0.5 / (stake @ (1 - rain))) * len(rain)
     ridge = RIDGE * np.r_[0, np.ones(features.shape[1])]
     solution = np.zeros(design.shape[1])
     for _ in range(50):
@@ -78,7 +81,8 @@ def summary(rows: list[dict[str, Any]]) -> dict[str, Any]:
     """Fit, and judge the pictures by the coefficients that udg has."""
     wet = {Path(name).parent.name for name in RAIN}
     features = np.array([[row[name] for name in NAMES] for row in rows])
-    coefficients, bias = fit(features, np.array([row["set"] in wet for row in rows], float))
+    rain = np.array([row["set"] in wet for row in rows], float)
+    coefficients, bias = fit(features, rain, np.array([row["stake"] for row in rows]))
     for row, score in zip(rows, features @ coefficients + bias, strict=True):
         row["fitted level"] = shipped.level_of(float(score))
     sets = {row["set"]: [other for other in rows if other["set"] == row["set"]] for row in rows}

@@ -85,8 +85,7 @@ def peers(options: argparse.Namespace) -> dict[str, Any]:
 
 def alternation(options: argparse.Namespace) -> dict[str, Any]:
     """The paper's model to the energy that its own method has after 1,000 inner iterations."""
-    side = options.side // 2
-    Y = scenes.crop(scenes.street(options.data_dir), side, side)
+    Y = scenes.crop(scenes.street(options.data_dir), options.side, options.side)
     problem = udg.Problem(Y, udg.PAPER_WEIGHTS, "signed", "periodic")
     paper = udg.Alternating()
     state = paper.advance(problem, paper.start(problem, None), paper.outer)

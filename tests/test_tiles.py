@@ -101,18 +101,6 @@ def test_a_survey_by_strips_decides_as_the_whole_picture_does(shape, monkeypatch
     assert found == pytest.approx(presence.evidence(whole, *here).score, abs=1e-2)
 
 
-def test_crowding_is_the_unevenness_of_the_whole_rain(rng):
-    rain = rng.random((160, 240)).astype(np.float32) ** 8
-    rain[40:80, 30:110] += 0.5
-    crowding = tiles.Crowding(rain.shape)
-    for top in range(0, 160, 50):
-        crowding.add(top, rain[top : top + 50])
-    window = slice(20, 90), slice(15, 200)
-    expected = presence.unevenness(rain, 160)
-    assert expected.max() > 2
-    np.testing.assert_allclose(crowding.doubt(*window), expected[window], rtol=1e-4)
-
-
 # The same as in one piece
 
 

@@ -27,6 +27,7 @@ import numpy as np
 from udg.backend import one_of_many
 from udg.errors import InvalidInput, MissingExtra
 from udg.image import BlockMeans, DataRange, PreparedImage, check_shape, prepare
+from udg.presence import Crowding, activity
 from udg.settings import (
     Settings,
     checked_count,
@@ -34,10 +35,10 @@ from udg.settings import (
     for_picture,
     given_direction,
     is_new,
+    light_of,
 )
 from udg.tiles import (
     OVERLAP,
-    Crowding,
     Piece,
     Span,
     Tile,
@@ -186,7 +187,7 @@ def solve_blocks(
         asked = _Asked(settings, one, array.shape, values, angle_per_tile, while_new)
         decided = _decided(pixels, asked, decisions)
         windows = _windows(pixels, overlap)
-        rain, gap = _rain(windows, decided, grid, settings.passes)
+        rain, gap = _rain(pixels, windows, decided, grid, settings.passes)
         pixels = _difference(windows, rain, grid, (low, high))
         derained = pixels if array.ndim == 3 else pixels[:, :, 0]
         decisions.append(decided)
@@ -371,19 +372,51 @@ def _windows(pixels: da.Array, overlap: int) -> da.Array:
 
 
 def _rain(
-    windows: da.Array, decided: da.Array, grid: _Grid, passes: int
+    pixels: da.Array, windows: da.Array, decided: da.Array, grid: _Grid, passes: int
 ) -> tuple[da.Array, da.Array]:
     """Blended rain of the last pass, and the largest gap of its tiles."""
     rain = None
     for _ in range(passes):
-        rain = _pass(windows, decided, grid, rain)
+        rain = _pass(pixels, windows, decided, grid, rain)
     assert rain is not None
     gaps = [(f"gap-{rain.name}", *place) for place in grid.tiles]
     name = f"udg-gap-{rain.name}"
     return rain, _tasks(name, {(name,): (_largest, gaps)}, (), [rain])
 
 
-def _pass(windows: da.Array, decided: da.Array, grid: _Grid, earlier: da.Array | None) -> da.Array:
+def _busy(pixels: da.Array, decided: da.Array, grid: _Grid, rain: da.Array) -> da.Array:
+    """`presence.activity` of the scene without the rain: a difference needs the next pixel."""
+    from dask.array.overlap import overlap as overlapped
+
+    depth = {0: (0, 1), 1: (1, 1), 2: 0}
+    light, taken = (
+        overlapped(plane, {axis: depth[axis] for axis in range(plane.ndim)}, boundary="none")
+        for plane in (pixels, rain)
+    )
+    name = f"udg-busy-{rain.name}"
+    tasks = {
+        (name, *place): (
+            partial(_activity, _without_margin(grid, *place)),
+            (light.name, *place, 0), (taken.name, *place), (decided.name,),
+        )
+        for place in grid.owns
+    }  # fmt: skip
+    return _tasks(name, tasks, (grid.rows, grid.columns), [light, taken, decided])
+
+
+def _without_margin(grid: _Grid, i: int, j: int) -> Window:
+    """A chunk within itself and the pixels around it that its differences need."""
+    left = min(j, 1)  # none before the first
+    return slice(0, grid.rows[i]), slice(left, left + grid.columns[j])
+
+
+def _pass(
+    pixels: da.Array,
+    windows: da.Array,
+    decided: da.Array,
+    grid: _Grid,
+    earlier: da.Array | None,
+) -> da.Array:
     """Blended rain of one pass, after the earlier one if there is any.
 
     Rain goes from tile to chunk in parts, weighted and cut to what the chunk needs. Beside it, the
@@ -396,9 +429,11 @@ def _pass(windows: da.Array, decided: da.Array, grid: _Grid, earlier: da.Array |
     tasks: dict[Any, Any] = {}
     if earlier is not None:
         shape = sum(grid.rows), sum(grid.columns)
-        means = _means(earlier, Crowding(shape).step)
-        needs.append(means)
-        tasks[f"crowding-{name}"] = partial(Crowding, shape), (means.name, 0, 0)
+        step = Crowding(shape, 0.0).step
+        means = [_means(plane, step) for plane in (earlier, _busy(pixels, decided, grid, earlier))]
+        needs += means
+        found = [(one.name, 0, 0) for one in means]
+        tasks[f"crowding-{name}"] = partial(_crowding, shape), (decided.name,), *found
     for place, tile in grid.tiles.items():
         given: list[Any] = [(windows.name, *place, 0), (decided.name,)]
         if earlier is not None:
@@ -455,6 +490,15 @@ def _decide(asked: _Asked, lumas: Floats, units: Floats, earlier: Sequence[Whole
     if asked.while_new and not is_new(direction, [whole.angle for whole in earlier]):
         settings, direction = replace(settings, passes=0), direction._replace(level=0.0)
     return Whole(asked.shape, settings, asked.data_range, *direction, asked.angle_per_tile)
+
+
+def _activity(inner: Window, pixels: Array, rain: Floats, whole: Whole) -> Floats:
+    light = light_of(prepare(pixels, whole.data_range), whole.settings)
+    return activity(light - rain, whole.angle)[inner]
+
+
+def _crowding(shape: tuple[int, int], whole: Whole, rain: Floats, busy: Floats) -> Crowding:
+    return Crowding(shape, whole.angle, (rain, busy))
 
 
 def _field(which: str, whole: Whole) -> Floats:

@@ -5,50 +5,58 @@ trunks, a tiger. What tells them apart is not in the energy:
 
 - rain is everywhere, a railing is in one place;
 - rain is bright, while a scene has about as many dark lines as bright ones;
-- rain does not depend on the scene, so there is much of it where the scene is smooth.
+- rain does not depend on the scene, so there is much of it where the scene is smooth or dark.
 
-`rain_level` weighs this for a picture, and `doubt` pixel by pixel, as a factor on `lam_r`.
+`level_of` weighs this for a picture, and `Crowding` place by place: doubt, a factor on `lam_r`.
 """
 
 from __future__ import annotations
 
 import math
+from functools import cached_property
 from typing import Any, NamedTuple
 
 import numpy as np
 from array_api_compat import array_namespace
 
-from udg.backend import clip, ndimage_of
-from udg.image import Overview, PreparedImage
+from udg.backend import ndimage_of
+from udg.image import BlockMeans, Overview, PreparedImage
 from udg.iteration import minimize
 from udg.objective import RAIN_WEIGHTS, Problem
 from udg.primal_dual import PrimalDual
 from udg.rotation import rotate, unrotate
 
 __all__ = [
+    "Crowding",
     "Evidence",
+    "activity",
     "caution",
     "contrast",
-    "density_step",
-    "enlarged",
     "evidence",
     "level_of",
     "reweighting",
-    "suspicion",
-    "unevenness",
 ]
 
 Array = Any
+Floats = np.ndarray[Any, np.dtype[Any]]
 
 _TOL = 2e-2  # the evidence comes from the thumbnail, solved to this gap: statistics need no more
 _WEIGHTS = RAIN_WEIGHTS  # the coefficients below hold for these
 _BLOCK = 0.04  # σ of local means, as a part of the shorter side
 
 # Logistic regression on photographs with and without rain: benchmarks/presence.py fits it.
-_COEFFICIENTS = {"confidence": 4.26, "brightness": 6.86, "spread": -8.91, "excess": 4.07}
-_BIAS = 11.02
-_DRY, _WET = -1.5, 2.5  # scores at which the level is 0 and 1
-_CAUTION = 5.0  # doubt in a picture of level 0+ is 1 + this
+_COEFFICIENTS = {
+    "confidence": 8.02,
+    "brightness": 16.63,
+    "spread": -9.22,
+    "excess": 3.82,
+    "shade": 3.37,
+    "calm": 1.61,
+}
+_BIAS = 1.07
+_NO_AMOUNT = 5e-4  # mean light of rain, an eighth of a grey level, below which there is none
+_DRY, _WET = -1.5, 1.5  # scores at which the level is 0 and 1
+_CAUTION = 4.0  # doubt in a picture of level 0+ is 1 + this
 
 # Contrast.
 _FULL_CONTRAST = 0.13  # mean local difference from which on the weights are what they are
@@ -58,7 +66,9 @@ _LEAST_CONTRAST = 0.25  # … and the smallest factor on them
 _NEIGHBOURHOOD = 0.08  # σ over which rain should be even, as a part of the shorter side
 _NEIGHBOURS = 25.0  # … but at least so many pixels, for streaks are long
 _TOLERATED = 1.5  # times the mean density that is not yet suspect
-_SUSPICION = 2.0  # power of the excess density
+_CROWDED = 2.0  # power of the excess density
+_BUSY = 3.0  # times the rain that a scene may differ along the streaks without being suspect
+_NEXT_TO_NOTHING = 2e-3  # density of rain below which it does not matter
 _MOST_DOUBT = 6.0
 _FAINT = 3.0  # rain of this brightness, in units of lam_r, …
 _FAINT_DOUBT = 0.75  # … keeps this part of its doubt; brighter rain less
@@ -67,28 +77,44 @@ _FAINT_DOUBT = 0.75  # … keeps this part of its doubt; brighter rain less
 class Evidence(NamedTuple):
     """What speaks for rain in a picture; each grows with it, but for `spread`.
 
+    All but the first are taken over blocks of the picture, by their logarithms.
+
     Attributes
     ----------
     confidence : float
         That of the angle.
     brightness : float
-        Logarithm of bright over dark lines in the streaks' direction.
+        Bright over dark lines in the streaks' direction: the quarter where it is least.
     spread : float
-        Standard deviation, over the picture, of the logarithm of their local density.
+        Standard deviation of the bright lines' density.
     excess : float
-        Logarithm of rain over the scene's own differences.
+        Bright lines over the scene's own differences, where it has least of these: the quarter
+        that is smoothest.
+    shade : float
+        Correlation of the lines' density with darkness. Light adds to dark ground more than to
+        bright ground, and a texture's lines grow with the light on it.
+    calm : float
+        Minus the mean of the scene's own differences: a busy scene has lines of its own.
+    amount : float
+        Mean of the bright lines themselves. No part of the regression: without lines there is
+        nothing to judge.
     """
 
     confidence: float
     brightness: float
     spread: float
     excess: float
+    shade: float
+    calm: float
+    amount: float = 1.0
 
     @property
     def score(self) -> float:
-        """Log-odds of rain."""
+        """Log-odds of rain; −∞ where there is next to nothing that could be."""
+        if self.amount < _NO_AMOUNT:
+            return -math.inf
         return _BIAS + sum(
-            _COEFFICIENTS[name] * float(getattr(self, name)) for name in self._fields
+            weight * float(getattr(self, name)) for name, weight in _COEFFICIENTS.items()
         )
 
 
@@ -109,12 +135,18 @@ def evidence(image: PreparedImage | Overview, angle: float, confidence: float) -
     darkest, brightest = unit.min(axis=2), unit.max(axis=2)
     rain = _quick_rain(darkest, angle)
     dark_lines = _quick_rain(1 - brightest, angle)
-    activity = np.exp(_log_local(_activity(darkest - rain)))
+    scene = darkest - rain
+    texture = _log_local(_activity(scene))
+    density, dark, light = (_log_local(plane[:-1, :-1]) for plane in (rain, dark_lines, scene))
+    smooth = texture <= np.percentile(texture, 25)
     return Evidence(
         confidence,
-        math.log(float(rain.mean()) / (float(dark_lines.mean()) + 1e-4) + 1e-3),
-        float(_log_local(rain).std()),
-        math.log((float(rain.mean()) + 1e-6) / float(activity.mean())),
+        float(np.percentile(density - dark, 25)),
+        float(density.std()),
+        math.log(np.exp(density[smooth]).mean() / np.exp(texture[smooth]).mean()),
+        -_correlation(density, light),
+        -float(texture.mean()),
+        float(rain.mean()),
     )
 
 
@@ -148,68 +180,100 @@ def caution(level: float) -> float:
     return 1 + _CAUTION * (1 - level)
 
 
-def unevenness(rain: Array, shorter_side: int) -> Array:
-    """Doubt where there is much more rain than elsewhere, at least 1.
+class Crowding:
+    """Doubt where there is much more rain than elsewhere, or less than the scene's own details.
+
+    It is judged from means over blocks of the whole picture, in the picture's frame. Feed it what
+    a pass found from top to bottom with `add`, then ask for the doubt with `doubt`.
 
     Parameters
     ----------
-    rain : array, shape (H, W)
-        A first estimate of R.
-    shorter_side : int
-        Of the picture, in pixels; gives the scale of a neighbourhood.
+    shape : (int, int) or (int, int, int)
+        Of the picture.
+    angle : float
+        Of the streaks, degrees clockwise from vertical.
+    means : (array, array), optional
+        Means over blocks of side ``step`` of the rain and of the scene's `activity`, if they are
+        known: nothing is to be added then.
+
+    Attributes
+    ----------
+    step : int
+        Side of the blocks in pixels.
+    """
+
+    def __init__(
+        self, shape: tuple[int, ...], angle: float, means: tuple[Floats, Floats] | None = None
+    ) -> None:
+        self._sigma = max(_NEIGHBOURS, _NEIGHBOURHOOD * min(shape[:2]))
+        self.step = max(1, min(int(self._sigma / 4), *shape[:2]))
+        self._angle, self._given = angle, means
+        self._rain, self._busy = (BlockMeans(shape[:2], self.step) for _ in range(2))
+        self._last: tuple[int, Floats] | None = None
+
+    def add(self, top: int, rain: Floats, light: Floats) -> None:
+        """Take all rows from ``top`` on of the rain and of the light it was found in, (rows, W)."""
+        self._rain.add(top, rain)
+        scene = light - rain
+        if self._last is not None:  # whose differences to the next row are known now
+            top, row = self._last
+            scene = np.concatenate([row, scene])
+        self._busy.add(top, activity(scene, self._angle)[:-1])
+        self._last = top + len(scene) - 1, scene[-1:]
+
+    def doubt(self, rows: slice, columns: slice) -> Floats:
+        """Doubt of a window, at least 1, float32."""
+        if self._given is None:
+            assert self._last is not None
+            top, row = self._last
+            self._busy.add(top, activity(row, self._angle))
+            self._given = self._rain.result(), self._busy.result()
+        places = (
+            np.clip((np.arange(side.start, side.stop) + 0.5) / self.step - 0.5, 0, count - 1)
+            for side, count in zip((rows, columns), self._coarse.shape, strict=True)
+        )
+        return np.asarray(_bilinear(self._coarse, *places), np.float32)
+
+    @cached_property
+    def _coarse(self) -> Floats:
+        """Doubt of every block."""
+        from scipy.ndimage import gaussian_filter
+
+        assert self._given is not None
+        density, busy = (
+            gaussian_filter(means, self._sigma / self.step, mode="nearest") for means in self._given
+        )
+        usual = density.mean() + 1e-4
+        crowded = np.clip((density / (_TOLERATED * usual)) ** _CROWDED, 1, _MOST_DOUBT)
+        unlike_rain = np.clip(busy / (_BUSY * (density + _NEXT_TO_NOTHING)), 1, _MOST_DOUBT)
+        return np.asarray(crowded * unlike_rain)
+
+
+def activity(scene: Floats, angle: float) -> Floats:
+    """How much a scene differs from one pixel to the next in the streaks' direction.
+
+    Differences across would hold what is left of the rain.
+
+    Parameters
+    ----------
+    scene : array, shape (H, W)
+    angle : float
+        Of the streaks, degrees clockwise from vertical.
 
     Returns
     -------
     array, shape (H, W)
+        Per pixel of length; 0 in the last row.
     """
-    xp = array_namespace(rain)
-    step = density_step(rain.shape, shorter_side)
-    height, width = (side // step for side in rain.shape)
-    blocks = xp.reshape(rain[: height * step, : width * step], (height, step, width, step))
-    coarse = suspicion(xp.mean(blocks, axis=(1, 3)), step, shorter_side)
-    return enlarged(coarse, step, *(xp.arange(side) for side in rain.shape))
-
-
-def density_step(shape: tuple[int, ...], shorter_side: int) -> int:
-    """Side in pixels of the blocks whose mean rain is its density."""
-    return max(1, min(int(_neighbourhood(shorter_side) / 4), *shape))
-
-
-def suspicion(density: Array, step: int, shorter_side: int) -> Array:
-    """`unevenness` from the mean rain of blocks.
-
-    Parameters
-    ----------
-    density : array, shape (rows, columns)
-        Mean of R over square blocks of the whole picture.
-    step : int
-        Side of the blocks in pixels (`density_step`).
-    shorter_side : int
-        Of the picture, in pixels.
-
-    Returns
-    -------
-    array, shape (rows, columns)
-        One value a block; `enlarged` gives those of pixels.
-    """
-    xp, sigma = array_namespace(density), _neighbourhood(shorter_side)
-    density = ndimage_of(density).gaussian_filter(density, sigma / step, mode="nearest")
-    usual = xp.mean(density) + 1e-4
-    return clip((density / (_TOLERATED * usual)) ** _SUSPICION, 1, _MOST_DOUBT)
-
-
-def enlarged(coarse: Array, step: int, rows: Array, columns: Array) -> Array:
-    """Values at all pairs of rows and columns of a picture, from one a block, bilinear."""
-    xp = array_namespace(coarse)
-    places = (
-        clip((xp.astype(pixels, xp.float32) + 0.5) / step - 0.5, 0, count - 1)
-        for pixels, count in zip((rows, columns), coarse.shape, strict=True)
-    )
-    return _bilinear(coarse, *places)
-
-
-def _neighbourhood(shorter_side: int) -> float:
-    return max(_NEIGHBOURS, _NEIGHBOURHOOD * shorter_side)
+    # Where a streak through a pixel meets the next row: up to one column to the left (/) or right.
+    theta = math.radians(angle)
+    part = abs(math.tan(theta))
+    below = scene[1:]
+    columns = (below[:, :1], below[:, :-1]) if theta > 0 else (below[:, 1:], below[:, -1:])
+    beside = np.concatenate(columns, axis=1)
+    result = np.zeros_like(scene)
+    result[:-1] = math.cos(theta) * np.abs((1 - part) * below + part * beside - scene[:-1])
+    return result
 
 
 def reweighting(rain: Array, doubt: Array, lam_r: float) -> Array:
@@ -249,6 +313,11 @@ def _log_local(plane: Array) -> Array:
     return np.log(ndimage_of(plane).gaussian_filter(plane, sigma)[::step, ::step] + 1e-3)
 
 
+def _correlation(a: Array, b: Array) -> float:
+    """Pearson's, or 0 where one does not vary."""
+    return float(np.mean((a - a.mean()) * (b - b.mean())) / (a.std() * b.std() + 1e-6))
+
+
 def _quick_rain(plane: Array, angle: float) -> Array:
     """R of a plane of light, roughly."""
     problem = Problem(rotate(np.ascontiguousarray(plane, np.float32), angle), _WEIGHTS)
@@ -256,14 +325,12 @@ def _quick_rain(plane: Array, angle: float) -> Array:
     return unrotate(R, angle, plane.shape)
 
 
-def _bilinear(coarse: Array, rows: Array, columns: Array) -> Array:
+def _bilinear(coarse: Floats, rows: Floats, columns: Floats) -> Floats:
     """`coarse` at all pairs of fractional rows and columns, one axis after the other."""
-    xp = array_namespace(coarse)
     for axis, places in ((0, rows), (1, columns)):
-        below = xp.astype(xp.floor(places), xp.int64)
-        above = clip(below + 1, None, coarse.shape[axis] - 1)
-        part = xp.reshape(places - below, (-1, 1) if axis == 0 else (1, -1))
-        coarse = (1 - part) * xp.take(coarse, below, axis=axis) + part * xp.take(
-            coarse, above, axis=axis
-        )
+        below = np.floor(places).astype(np.int64)
+        above = np.minimum(below + 1, coarse.shape[axis] - 1)
+        part = np.reshape(places - below, (-1, 1) if axis == 0 else (1, -1)).astype(np.float32)
+        lower, upper = (np.take(coarse, index, axis=axis) for index in (below, above))
+        coarse = (1 - part) * lower + part * upper
     return coarse

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any, Literal, NamedTuple
 
 from array_api_compat import array_namespace
 
+from udg.backend import to_numpy
 from udg.certificate import Duals
 from udg.errors import InvalidInput
 from udg.image import DataRange, PreparedImage, prepare
@@ -16,6 +17,7 @@ from udg.iteration import Checkpoint, Minimum, Reason, minimize
 from udg.method import Estimate, Method
 from udg.objective import Model, Problem, Weights
 from udg.operators import Boundary
+from udg.presence import Crowding, caution, reweighting
 from udg.rotation import rotate, rotated_shape, unrotate
 from udg.settings import (
     MOST_LAYERS,
@@ -37,6 +39,8 @@ from udg.settings import (
 __all__ = ["Result", "Solved", "solve"]
 
 Array = Any
+
+_AT_ONCE = 1 << 18  # pixels
 
 
 class Solved(NamedTuple):
@@ -165,8 +169,8 @@ def solve(
     The image's light is turned so that streaks are vertical and decomposed into background X and
     rain R by minimising Eq. 3 (`udg.objective`); R is turned back and subtracted from the image.
     For rain, the light is the darkest colour channel, the picture is first asked whether there is
-    rain at all, and a second pass doubts uneven rain and frees the rest from the penalty's bias
-    (`udg.presence`).
+    rain at all, and a second pass doubts rain that is uneven or outweighed by the scene's details,
+    and frees the rest from the penalty's bias (`udg.presence`).
 
     Parameters
     ----------
@@ -292,7 +296,7 @@ def _layer(
     fine = fineness(settings, degrees)
     problem = frame_problem(rotate(light_of(image, settings), degrees, fine), settings, fine)
     start = None if warm_start is None else _earlier(warm_start, problem)
-    problem, minimum = _passes(problem, settings, direction.level, min(shape), start)
+    problem, minimum = _passes(image, problem, settings, direction, start)
     X, R, duals = minimum.estimate
     rain = unrotate(R, degrees, shape, fine)
     shift = float(centre(rain, settings.gauge)) if settings.model == "signed" else 0.0
@@ -318,16 +322,14 @@ def _layer(
 
 
 def _passes(
+    image: PreparedImage,
     problem: Problem,
     settings: Settings,
-    level: float,
-    shorter_side: int,
+    direction: Direction,
     start: Estimate | None,
 ) -> tuple[Problem, Minimum]:
     """Solve once or, in the rain model, again with the doubts that the pass before raised."""
-    from udg.presence import caution
-
-    xp = array_namespace(problem.Y)
+    xp, degrees, level = array_namespace(problem.Y), direction.degrees, direction.level
     passes, doubt, reuse = settings.passes, 1.0, False
     if settings.model == "rain" and level == 0:
         problem = replace(problem, ceiling=xp.zeros_like(problem.Y))
@@ -351,17 +353,34 @@ def _passes(
         if left == 0 or minimum.reason != "gap":
             break
         start, reuse = minimum.estimate, True
-        problem = replace(problem, doubt=doubt * _doubts(start.R, settings, shorter_side))
+        problem = replace(problem, doubt=doubt * _doubts(image, start.R, settings, degrees))
     return problem, minimum._replace(iterations=iterations, seconds=seconds)
 
 
-def _doubts(R: Array, settings: Settings, shorter_side: int) -> Array:
-    """What a pass makes of the rain that the one before found."""
-    from udg.presence import reweighting, unevenness
+def _doubts(image: PreparedImage, R: Array, settings: Settings, degrees: float) -> Array:
+    """What to doubt after a pass that found R, as a factor on lam_r in the solved frame."""
+    xp, (height, width) = array_namespace(R), image.pixels.shape[:2]
+    fine = fineness(settings, degrees)
+    crowding = _crowding(image, unrotate(R, degrees, (height, width), fine), settings, degrees)
+    doubts = crowding.doubt(slice(0, height), slice(0, width))
+    doubts = rotate(xp.asarray(doubts), degrees, fine)
+    for rows in _bands(R):
+        doubts[rows] *= reweighting(R[rows], doubts[rows], settings.weights.lam_r)
+    return doubts
 
-    uneven = unevenness(R, shorter_side)
-    places = uneven * reweighting(R, uneven, settings.weights.lam_r)
-    return array_namespace(R).astype(places, R.dtype)
+
+def _crowding(image: PreparedImage, rain: Array, settings: Settings, degrees: float) -> Crowding:
+    crowding, light = Crowding(rain.shape, degrees), light_of(image, settings)
+    for rows in _bands(rain):
+        crowding.add(rows.start, to_numpy(rain[rows]), to_numpy(light[rows]))
+    return crowding
+
+
+def _bands(plane: Array) -> Iterator[slice]:
+    """Rows of a plane in parts of a few hundred thousand pixels: temporary arrays stay small."""
+    step = max(1, _AT_ONCE // plane.shape[1])
+    for top in range(0, plane.shape[0], step):
+        yield slice(top, top + step)
 
 
 def _given_layers(

@@ -1,10 +1,10 @@
 """Pictures too large to be solved in one piece: overlapping tiles in bounded memory.
 
 What is a property of the whole picture is decided once, from the whole picture: the angle, whether
-there is rain, the weights for its contrast (`survey`), and, between two passes, where there is much
-more rain than elsewhere (`Crowding`). Tiles are then solved one by one (`solve_tile`) and their
-rain layers blended where they overlap, by weights that sum to 1 (`plan`). Only rain is blended: the
-picture's own pixels are read once more and lose the blended rain.
+there is rain, the weights for its contrast (`survey`), and, between two passes, where rain is
+crowded (`presence.Crowding`). Tiles are then solved one by one (`solve_tile`) and their rain layers
+blended where they overlap, by weights that sum to 1 (`plan`). Only rain is blended: the picture's
+own pixels are read once more and lose the blended rain.
 
 A pass goes through the picture from top to bottom. Beside one tile it holds the rain of one row of
 tiles, so that memory grows with the width of the picture at most; what a pass found is kept in a
@@ -31,6 +31,7 @@ from udg.image import BlockMeans, DataRange, Overview, PreparedImage, check_shap
 from udg.iteration import Reason, minimize
 from udg.method import Estimate
 from udg.objective import Model, Weights
+from udg.presence import Crowding, caution, reweighting
 from udg.rotation import common_grid, rotate, unrotate
 from udg.settings import (
     MOST_LAYERS,
@@ -50,7 +51,6 @@ from udg.settings import (
 __all__ = [
     "OVERLAP",
     "TILE",
-    "Crowding",
     "Piece",
     "Tile",
     "TiledResult",
@@ -274,54 +274,6 @@ def overview(shape: tuple[int, ...], luma: Floats, unit: Floats) -> Overview:
     )
 
 
-class Crowding:
-    """Where there is much more rain than elsewhere in the whole picture (`presence.unevenness`).
-
-    Feed it the rain of a pass from top to bottom with `add`, then ask for the doubt with `doubt`.
-
-    Parameters
-    ----------
-    shape : (int, int) or (int, int, int)
-        Of the picture.
-    means : array, optional
-        The rain's `BlockMeans` if they are known, of blocks of side ``step``: nothing is to be
-        added then.
-
-    Attributes
-    ----------
-    step : int
-        Side of the blocks of which the mean rain counts.
-    """
-
-    def __init__(self, shape: tuple[int, ...], means: Floats | None = None) -> None:
-        from udg.presence import density_step
-
-        self._shorter_side = min(shape[:2])
-        self.step = density_step(shape[:2], self._shorter_side)
-        self._means = BlockMeans(shape[:2], self.step) if means is None else None
-        self._coarse: Floats | None = None if means is None else self._suspicion(means)
-
-    def add(self, top: int, rain: Floats) -> None:
-        """Take the rain of all rows from ``top`` on, shape (rows, W), each of them once."""
-        assert self._means is not None
-        self._means.add(top, rain)
-
-    def doubt(self, rows: slice, columns: slice) -> Floats:
-        """Doubt of a window, at least 1, float32."""
-        from udg.presence import enlarged
-
-        if self._coarse is None:
-            assert self._means is not None
-            self._coarse = self._suspicion(self._means.result())
-        places = (np.arange(side.start, side.stop) for side in (rows, columns))
-        return np.asarray(enlarged(self._coarse, self.step, *places), np.float32)
-
-    def _suspicion(self, means: Floats) -> Floats:
-        from udg.presence import suspicion
-
-        return np.asarray(suspicion(means, self.step, self._shorter_side))
-
-
 # One tile
 
 
@@ -373,14 +325,12 @@ def solve_tile(
     before : Piece, optional
         What the pass before found here; its ``rain`` is not used. None in the first pass.
     doubt : array, shape (H, W), optional
-        `Crowding.doubt` of the tile's window after the pass before.
+        `presence.Crowding.doubt` of the tile's window after the pass before.
 
     Returns
     -------
     Piece
     """
-    from udg.presence import caution, reweighting
-
     settings = whole.settings
     image = prepare(pixels, whole.data_range)
     light, xp = light_of(image, settings), array_namespace(pixels)
@@ -736,11 +686,12 @@ def _bands(
     drafts, crowding = None, None
     try:
         for _ in range(1, whole.passes):
-            found, density = _Drafts(), Crowding(whole.shape)
+            found, density = _Drafts(), Crowding(whole.shape, whole.angle)
             try:
                 results = _pass(source, whole, tiles, drafts, crowding, ticks)
                 for top, band in _blended(results, whole.shape, found.__setitem__):
-                    density.add(top, band)
+                    rows = slice(top, top + len(band))
+                    density.add(top, band, _light(source, rows, whole))
             except BaseException:
                 found.close()
                 raise
@@ -756,6 +707,12 @@ def _bands(
     finally:
         if drafts is not None:
             drafts.close()
+
+
+def _light(source: _Stack, rows: slice, whole: Whole) -> Floats:
+    """The plane that is decomposed, in rows of the whole picture."""
+    pixels = source[rows, slice(0, whole.shape[1])]
+    return to_numpy(light_of(prepare(pixels, whole.data_range), whole.settings))
 
 
 def _pass(

@@ -1,0 +1,126 @@
+"""Derain a folder of pairs by a classical method, picture by picture.
+
+    python benchmarks/baselines/evaluate.py dsc|gmm FOLDER [--json OUT] [--every N]
+        [--photos DIR] [--cache DIR]
+
+FOLDER holds rainy/ and clean/. OUT is written after every picture, and pictures that it already
+holds are not done again: interrupt and go on as you like. GMM fits its background to the photos of
+--photos (by default the free ones of scikit-image) and keeps the fit in --cache.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from statistics import mean
+from typing import Any
+
+import numpy as np
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
+from common import write_json
+from rich.console import Console
+from rich.progress import track
+from rich.table import Table
+
+import udg
+from baselines import dsc, gmm
+from udg.evaluation import find_pairs
+from udg.files import quantize, read
+
+
+def measure(derain: Callable[[Any], Any], rainy: Path, clean: Path) -> dict[str, Any]:
+    """Derain one picture and compare it with the clean one."""
+    image, reference = read(rainy).pixels, read(clean).pixels
+    scaled = image.astype(np.float32) / np.iinfo(image.dtype).max
+    began = time.process_time()
+    derained = derain(scaled)
+    seconds = time.process_time() - began
+    derained = quantize(derained, np.float32, image.dtype)
+    return {
+        "name": rainy.stem,
+        "psnr_before": udg.psnr_y(image, reference),
+        "psnr_after": udg.psnr_y(derained, reference),
+        "ssim_before": udg.ssim_y(image, reference),
+        "ssim_after": udg.ssim_y(derained, reference),
+        "cpu_seconds": round(seconds, 2),
+    }
+
+
+def known(path: Path | None, method: dict[str, Any]) -> list[dict[str, Any]]:
+    """Read what an earlier run of the same method has measured."""
+    if path is None or not path.exists():
+        return []
+    earlier = json.loads(path.read_text(encoding="utf-8"))
+    if earlier["about"]["method"] != method:
+        raise SystemExit(f"{path} holds {earlier['about']['method']}, not {method}; name another")
+    return list(earlier["pictures"])
+
+
+def summary(rows: list[dict[str, Any]]) -> dict[str, Any]:
+    """Summarise the pictures."""
+    gains = [row["psnr_after"] - row["psnr_before"] for row in rows]
+    means = {key: mean(row[key] for row in rows) for key in rows[0] if key != "name"}
+    return {"pictures": len(rows), "gained": sum(gain > 0 for gain in gains), "mean": means}
+
+
+def show(rows: list[dict[str, Any]], console: Console) -> None:
+    """Print the table."""
+    table = Table("picture", "PSNR", "after", "gain", "SSIM", "after", "CPU s", title="PSNR-Y, dB")
+    total = summary(rows)
+    for row in [*rows, {"name": "mean", **total["mean"]}]:
+        gain = row["psnr_after"] - row["psnr_before"]
+        table.add_row(
+            row["name"],
+            f"{row['psnr_before']:.2f}",
+            f"{row['psnr_after']:.2f}",
+            f"{gain:+.2f}",
+            f"{row['ssim_before']:.4f}",
+            f"{row['ssim_after']:.4f}",
+            f"{row['cpu_seconds']:.1f}",
+        )
+    console.print(table)
+    console.print(f"{total['gained']} of {total['pictures']} pictures gain")
+
+
+def main() -> None:
+    """Read the arguments, measure, report."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("method", choices=("dsc", "gmm"))
+    parser.add_argument("folder", type=Path, help="holds rainy/ and clean/")
+    parser.add_argument("--every", type=int, default=1, help="take every Nth picture")
+    parser.add_argument("--json", type=Path, help="write the numbers here, and go on from here")
+    parser.add_argument("--photos", type=Path, help="photos without rain, for gmm")
+    parser.add_argument("--cache", type=Path, default=Path("cache"), help="folder, for gmm's fit")
+    options = parser.parse_args()
+
+    method = {"name": options.method}
+    if options.method == "gmm":
+        method["photos"] = options.photos.name if options.photos else "scikit-image"
+    rows = known(options.json, method)
+    derain = dsc.derain
+    if options.method == "gmm":
+        prior = gmm.background(options.cache, options.photos)
+
+        def derain(image: Any) -> Any:
+            return gmm.derain(image, prior)
+
+    done = {row["name"] for row in rows}
+    pairs, _ = find_pairs(options.folder)
+    missing = [pair for pair in pairs[:: options.every] if pair[0].stem not in done]
+    for rainy, clean in track(missing, options.method, console=Console(stderr=True)):
+        rows.append(measure(derain, rainy, clean))
+        rows.sort(key=lambda row: row["name"])
+        if options.json:
+            results = {"summary": summary(rows), "pictures": rows}
+            write_json(options.json, results, method=method)
+    show(rows, Console())
+
+
+if __name__ == "__main__":
+    main()
