@@ -76,14 +76,14 @@ class Stream(nn.Module):
         last = self.body[-1]
         assert isinstance(last, nn.Sequential)
         with torch.no_grad():
-            for block in self.body[:-1]:
-                block.body[-1].weight.zero_()  # type: ignore[union-attr, index, operator]
+            for block in list(self.body)[:-1]:
+                block.body[-1].weight.zero_()  # type: ignore[union-attr, index]
             for conv in (self.head, last[0], last[3], self.tail):
                 for channel in range(self.tail.out_channels):
-                    conv.weight[channel] = 0  # type: ignore[index, operator]
-                    conv.bias[channel] = 0  # type: ignore[index, operator]
+                    conv.weight[channel] = 0  # type: ignore[operator]
+                    conv.bias[channel] = 0  # type: ignore[operator]
                     if layer == "zero" or conv is not self.tail:
-                        conv.weight[channel, channel, 1, 1] = 1  # type: ignore[index, operator]
+                        conv.weight[channel, channel, 1, 1] = 1  # type: ignore[operator]
 
     @property
     def reach(self) -> int:
