@@ -32,6 +32,8 @@ def pairs(tmp_path, monkeypatch):
         return SimpleNamespace(
             derained=image - np.float32(20.4),
             rain=rain,
+            rain_level=1.0,
+            layers=(),
             angle=3.0,
             confidence=0.5,
             weights=udg.RAIN_WEIGHTS,
