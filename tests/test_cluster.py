@@ -114,7 +114,7 @@ def test_failures_stop_nothing_and_a_killed_worker_loses_nothing(tmp_path, addre
 
 def test_what_kills_every_worker_is_that_tasks_failure(tmp_path, workers, address, monkeypatch):
     monkeypatch.setattr(workers.scheduler, "allowed_failures", 1)
-    # Alone: Dask suspects whatever waits on a worker that dies, and only one failure is allowed here.
+    # Alone: Dask suspects whatever waits on a worker that dies, and one failure is allowed here.
     (outcome,) = batch.run(tasks_in(tmp_path, "kills"), work, dask=address)
     assert outcome.error is not None
     assert outcome.error.startswith("every worker that tried it died; ")
