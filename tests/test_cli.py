@@ -644,10 +644,18 @@ def test_evaluate_a_network(trained):
     assert "mean of 3" in result.stdout
 
 
+def test_the_packaged_network_is_the_default(trained):
+    files.write("one.png", noise(seed=3))
+    call("derain", "one.png", "-o", "out.png", "--method", "net", "--angle", 7, "--overwrite")
+    expected = udg.net.derain(noise(seed=3), "small", angle=7).derained
+    np.testing.assert_array_equal(
+        files.read("out.png").pixels, files.quantize(expected, np.uint8, np.uint8)
+    )
+
+
 def test_options_of_the_other_method_are_refused(trained):
     network = "--method net --weights run/weights.safetensors"
     for options, code, message in (
-        ("--method net", 2, "give --weights"),
         (f"{network} --tau .1", 2, "--tau is not for --method net"),
         (f"{network} --layers 2", 2, "--layers is not for --method net"),
         (f"{network} --overlap 2", 2, "--overlap and --angle-per-tile are not for"),

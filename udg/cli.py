@@ -180,7 +180,8 @@ _solver = _all_of(
     click.option(
         "--weights",
         metavar="NAME|FILE",
-        help="net: the network, as udg train writes it; with --angle network it finds the angle.",
+        help="net: the network, as udg train writes it; default small, which comes with udg. With "
+        "--angle network it finds the angle as well.",
     ),
     click.option("--adapt", type=click.IntRange(min=0), help="net: steps of training on each."),
     click.option(
@@ -237,8 +238,7 @@ def _for_net(settings: dict[str, Any]) -> dict[str, Any]:
     """What `udg.net.derain` gets, once the network is known to be there."""
     from udg import batch
 
-    if settings["weights"] is None:
-        raise click.UsageError("--method net needs a network; give --weights")
+    settings["weights"] = settings["weights"] or "small"
     if isinstance(settings["angle"], list):
         raise click.UsageError("--method net takes out rain of one direction; give one angle")
     if settings["adapt"] and settings["angle"] == "network":

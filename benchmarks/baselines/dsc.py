@@ -40,7 +40,8 @@ def derain(image: Floats, *, seed: int = 0, iterations: int = 2, stride: int = 2
     seed : int
         Of the training samples.
     iterations : int
-        Turns of codes and dictionary. The authors' code has 5; later ones changed less than 0.1 dB.
+        Turns of codes and dictionary. The authors' code has 5; later ones mostly changed less than
+        0.1 dB.
     stride : int
         Distance of neighbouring patches in pixels.
 

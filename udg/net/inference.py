@@ -63,7 +63,7 @@ class NetResult:
 
 def derain(
     image: Array,
-    weights: UDGNet | str | os.PathLike[str],
+    weights: UDGNet | str | os.PathLike[str] = "small",
     *,
     angle: float | Literal["auto", "network"] = "auto",
     output: Literal["rain", "background"] = "rain",
@@ -83,8 +83,8 @@ def derain(
         uint8, uint16, or float in [0, 1]; grey or RGB, either with alpha; bands for networks of
         one channel. NumPy or torch; results are of the same kind, and on the same device.
     weights : UDGNet, str or path-like
-        A network, or what `from_pretrained` finds. For many images give what `for_inference`
-        returns: nothing is then loaded or folded again.
+        A network, or what `from_pretrained` finds; by default the weights that come with udg. For
+        many images give what `for_inference` returns: nothing is then loaded or folded again.
     angle : float, "auto" or "network"
         Degrees clockwise from vertical, within ±45. ``"auto"`` asks `udg.estimate_angle`,
         ``"network"`` the angle network.
