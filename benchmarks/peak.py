@@ -11,6 +11,7 @@ from __future__ import annotations
 import json
 import re
 import sys
+import tracemalloc
 from pathlib import Path
 
 import numpy as np
@@ -38,14 +39,21 @@ def main() -> None:
         udg.solve(tiny, angle=angle, max_iter=2)
     loaded = resident("VmRSS")
     Path("/proc/self/clear_refs").write_text("5", encoding="ascii")  # forget the peak so far
+    frame = run(call, path, angle)
+    facts = {"peak": resident("VmHWM") - before, "libraries": loaded - before, "frame": frame}
+    tracemalloc.start()  # once more: of all that, what arrays hold
+    run(call, path, angle)
+    print(json.dumps(facts | {"arrays": tracemalloc.get_traced_memory()[1]}))
+
+
+def run(call: str, path: str, angle: float) -> int:
+    """Make the call; return the bytes of a float32 frame."""
     picture = np.load(path)
     if call == "minimize":
         frame = udg.minimize(udg.Problem(picture, udg.RAIN_WEIGHTS), udg.PrimalDual()).estimate.R
     else:
         frame = udg.solve(picture, angle=angle).solved.Y
-    peak = resident("VmHWM")
-    facts = {"peak": peak - before, "libraries": loaded - before, "frame": frame.size * 4}
-    print(json.dumps(facts))
+    return int(frame.size) * 4
 
 
 if __name__ == "__main__":

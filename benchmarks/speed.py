@@ -136,7 +136,9 @@ def memory(options: argparse.Namespace) -> dict[str, Any]:
                     env={**os.environ, "PYTHONPATH": str(Path(udg.__file__).parents[1])},
                 )  # fmt: skip
                 facts = json.loads(done.stdout)
-                copies = {key: facts[key] / facts["frame"] for key in ("peak", "libraries")}
+                copies = {
+                    key: facts[key] / facts["frame"] for key in ("peak", "arrays", "libraries")
+                }
                 rows.append({"call": call, "angle": angle, "frame bytes": facts["frame"]} | copies)
     return {"side": side, "rows": rows}
 
@@ -233,10 +235,10 @@ def tables(results: dict[str, Any]) -> list[tuple[str, list[str], list[list[str]
     if part := results.get("memory"):
         rows = [
             [f"udg.{row['call']}", f"{row['angle']:g}°", f"{row['peak']:.1f}",
-             f"{row['libraries']:.1f}"]
+             f"{row['arrays']:.1f}", f"{row['libraries']:.1f}"]
             for row in part["rows"]
         ]  # fmt: skip
-        heading = ["call", "angle", "peak, copies of the frame", "of it libraries"]
+        heading = ["call", "angle", "peak, copies of the frame", "of it arrays", "libraries"]
         made.append((f"Memory, a picture of {part['side']}×{part['side']}", heading, rows))
     if part := results.get("sizes"):
         rows = [
