@@ -293,7 +293,10 @@ def test_constraints_allow_what_is_required() -> None:
     extras = config["options.extras_require"]
     wanted = [
         config["options"]["install_requires"],
-        *(extras[e] for e in ("net", "train", "benchmarks", "test", "dev")),
+        *(
+            extras[e]
+            for e in ("net", "train", "benchmarks", "app", "napari", "docs", "test", "dev")
+        ),
     ]
     lines = itertools.chain.from_iterable(text.split("\n") for text in wanted)
     requirements = [Requirement(line) for line in lines if line and "%" not in line]
