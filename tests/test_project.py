@@ -21,7 +21,12 @@ import udg
 
 PACKAGE = Path(udg.__file__).parent
 ROOT = PACKAGE.parent
-MODULES = ["udg", *sorted(m.name for m in pkgutil.walk_packages(udg.__path__, "udg."))]
+# The plugin brings Qt and a dozen seconds of imports; tests/test_napari.py looks at it.
+APART = {"udg.napari"}
+MODULES = [
+    "udg",
+    *sorted({m.name for m in pkgutil.walk_packages(udg.__path__, "udg.")} - APART),
+]
 PUBLIC_MODULES = [name for name in MODULES if not any(p[0] == "_" for p in name.split("."))]
 
 # Everything that `import udg` promises. Change it here and in `udg/__init__.py` together.
