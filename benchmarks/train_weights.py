@@ -76,20 +76,23 @@ def render(clean: Path, folder: Path) -> None:
         target = folder / f"rendered-{path.stem}.png"
         if target.exists():
             continue
-        rng = np.random.default_rng(number)
-        width = rng.uniform(1, 3)
-        rainy = udg.synthesize(
-            read(path).pixels,
-            angle=rng.uniform(-40, 40),
-            length=width * math.exp(rng.uniform(math.log(6), math.log(40))),
-            width=width,
-            density=rng.uniform(0.02, 0.15),
-            intensity=rng.uniform(0.2, 0.8),
-            blend="add" if rng.random() < 0.5 else "screen",
-            spread=rng.uniform(0.2, 0.6),
-            seed=rng,
-        ).rainy
-        write(target, to8(rainy))
+        write(target, to8(rain(read(path).pixels, np.random.default_rng(number))))
+
+
+def rain(clean: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """Put rain of a random kind on a photo."""
+    width = rng.uniform(1, 3)
+    return udg.synthesize(
+        clean,
+        angle=rng.uniform(-40, 40),
+        length=width * math.exp(rng.uniform(math.log(6), math.log(40))),
+        width=width,
+        density=rng.uniform(0.02, 0.15),
+        intensity=rng.uniform(0.2, 0.8),
+        blend="add" if rng.random() < 0.5 else "screen",
+        spread=rng.uniform(0.2, 0.6),
+        seed=rng,
+    ).rainy
 
 
 def to8(pixels: np.ndarray) -> np.ndarray:

@@ -1,16 +1,19 @@
-"""Derain a folder of pairs by a classical method, picture by picture.
+"""Derain a folder of pairs by a classical method or a trained network, picture by picture.
 
     python benchmarks/baselines/evaluate.py dsc|gmm FOLDER [--json OUT] [--every N]
         [--photos DIR] [--cache DIR]
+    python benchmarks/baselines/evaluate.py NETWORK FOLDER --weights WEIGHTS [--device cuda] [...]
 
 FOLDER holds rainy/ and clean/. OUT is written after every picture, and pictures that it already
 holds are not done again: interrupt and go on as you like. GMM fits its background to the photos of
---photos (by default the free ones of scikit-image) and keeps the fit in --cache.
+--photos (by default the free ones of scikit-image) and keeps the fit in --cache. NETWORK is one of
+`networks`, whose `train.py` writes WEIGHTS.
 """
 
 from __future__ import annotations
 
 import argparse
+import hashlib
 import json
 import sys
 import time
@@ -30,6 +33,8 @@ from rich.table import Table
 
 import udg
 from baselines import dsc, gmm
+from baselines.networks import NETWORKS, derainer
+from udg.errors import UdgError
 from udg.evaluation import find_pairs
 from udg.files import quantize, read
 
@@ -91,19 +96,32 @@ def show(rows: list[dict[str, Any]], console: Console) -> None:
 def main() -> None:
     """Read the arguments, measure, report."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("method", choices=("dsc", "gmm"))
+    parser.add_argument("method", choices=("dsc", "gmm", *NETWORKS))
     parser.add_argument("folder", type=Path, help="holds rainy/ and clean/")
     parser.add_argument("--every", type=int, default=1, help="take every Nth picture")
     parser.add_argument("--json", type=Path, help="write the numbers here, and go on from here")
     parser.add_argument("--photos", type=Path, help="photos without rain, for gmm")
     parser.add_argument("--cache", type=Path, default=Path("cache"), help="folder, for gmm's fit")
+    parser.add_argument(
+        "--weights", type=Path, help="of a network, as networks/train.py writes them"
+    )
+    parser.add_argument("--device", default="cpu", help="of a network")
     options = parser.parse_args()
+    if options.method in NETWORKS and options.weights is None:
+        parser.error(f"{options.method} needs --weights")
 
     method = {"name": options.method}
     if options.method == "gmm":
         method["photos"] = options.photos.name if options.photos else "scikit-image"
-    rows = known(options.json, method)
     derain = dsc.derain
+    if options.method in NETWORKS:
+        try:
+            derain = derainer(options.method, options.weights, options.device)
+        except UdgError as error:
+            raise SystemExit(str(error)) from None
+        method["weights"] = options.weights.name
+        method["sha256"] = hashlib.sha256(options.weights.read_bytes()).hexdigest()[:16]
+    rows = known(options.json, method)
     if options.method == "gmm":
         prior = gmm.background(options.cache, options.photos)
 

@@ -7,16 +7,20 @@
 
 Every module has `build(**sizes)`, `PUBLISHED` (the number of its parameters in the literature),
 `UNUSED` where ours has fewer (what each of those would be), and `Training` (loss and optimizer, for
-`train.py`). `shared` derains arrays and has weights on disk.
+`train.py`). `derainer` is for pictures, with weights that `train.py` has written.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+import os
+from collections.abc import Callable, Iterator, Mapping
 from importlib import import_module
+from pathlib import Path
 from types import ModuleType
 
-__all__ = ["NETWORKS"]
+import numpy as np
+
+__all__ = ["NETWORKS", "derainer"]
 
 _TITLES = {
     "ddn": "DDN",
@@ -46,3 +50,39 @@ class _Networks(Mapping[str, ModuleType]):
 
 
 NETWORKS = _Networks()
+
+
+def derainer(
+    name: str, weights: str | os.PathLike[str], device: str = "cpu"
+) -> Callable[..., np.ndarray]:
+    """Make a network ready for pictures.
+
+    Parameters
+    ----------
+    name : str
+        Of `NETWORKS`.
+    weights : path-like
+        A file of `train.py`.
+    device : str
+        Where it computes.
+
+    Returns
+    -------
+    callable
+        From an array of shape (H, W, 3) or (H, W) (uint8, uint16, or floats in [0, 1]) to its
+        derained version of the same shape; integers keep their type, floats become float32. A
+        second argument, the angle of the rain, is accepted and not used.
+    """
+    from udg.files import quantize
+
+    from .shared import derain, load
+
+    net = load(name, Path(weights)).to(device)
+
+    def ready(image: np.ndarray, angle: float | None = None) -> np.ndarray:
+        if image.dtype.kind == "f":
+            return derain(net, image)
+        scaled = image.astype(np.float32) / np.iinfo(image.dtype).max
+        return quantize(derain(net, scaled), np.float32, image.dtype)
+
+    return ready

@@ -3,8 +3,9 @@
 X. Fu, J. Huang, D. Zeng, Y. Huang, X. Ding and J. Paisley, "Removing rain from single images via a
 deep detail network", CVPR 2017. The detail layer is the image less its guided filter (He et al.,
 radius 15, ε 1, guided by itself); 26 convolutions of 3×3 with 16 channels and batch normalisation,
-a shortcut around every two, make of it the negative rain, which is added to the image. Momentum,
-learning rate 0.1 divided by ten after each third, 20 patches of 64×64: the authors' re-implementation.
+a shortcut around every two, make of it the negative rain, which is added to the image. Momentum, a
+learning rate of 0.1 that is divided by ten after each third, and 20 patches of 64×64 are those of
+the authors' published code.
 """
 
 from __future__ import annotations

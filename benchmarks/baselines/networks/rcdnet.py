@@ -1,13 +1,13 @@
 """RCDNet: rain as a sum of streaks times maps, found by proximal gradient steps that are learnt.
 
 H. Wang, Q. Xie, Q. Zhao and D. Meng, "A model-driven deep neural network for single image rain
-removal", CVPR 2020. With O = B + Σₙ Cₙ ⊗ Mₙ, 17 stages take turns,
+removal", CVPR 2020. The image is Y = X + R, and its rain R = C M = Σₙ Cₙ ⊗ Mₙ. In 17 stages
 
-    M ← proxM(M − η Cᵀ(C M − (O − B))),    B ← proxB(B − η (B − (O − C M))),
+    M ← proxM(M − η Cᵀ(C M − (Y − X))),    X ← proxX(X − η (X − (Y − C M))),
 
-where both proximal maps are four residual blocks, that of M ends in max(0, · − τ), and that of B has
-32 more channels which it hands on to the next. The 32 kernels C of 9×9×3 are the same in all stages.
-The sizes of steps, kernels and thresholds belong to values up to 255, so that is what stages see.
+where both proximal maps are four residual blocks; that of M ends in max(0, · − τ), and that of X
+has 32 more channels, which it hands on to the next one. All stages share the 32 kernels C of 9×9×3.
+Steps, kernels and thresholds belong to values up to 255, so that is what stages see.
 """
 
 from __future__ import annotations
@@ -23,10 +23,9 @@ from .recipe import Batch
 from .recipe import Training as Base
 from .shared import Network
 
-__all__ = ["PUBLISHED", "RCDNet", "Training", "UNUSED", "build"]
+__all__ = ["PUBLISHED", "UNUSED", "RCDNet", "Training", "build"]
 
-#: Layers of the authors' published code ("3.17 M"); 12.7 MB of floats where the UDGNet paper's Table
-#: 3 has 13.1.
+#: Layers of the authors' published code ("3.17 M"): 12.7 MB; the UDGNet paper's Table 3 has 13.1.
 PUBLISHED = 3_166_355
 
 #: What of that ours does without: the paper's kernels are shared by all stages.
@@ -84,29 +83,27 @@ class RCDNet(Network):
 
     def stages(self, rainy: Tensor) -> Stages:
         """All stages' backgrounds and rain, for the loss."""
-        O = _RANGE * rainy
+        Y = _RANGE * rainy
         C = self.kernels / _PACE
-        both = self.guess(torch.cat([O, self.start(O)], dim=1))
-        B = both[:, :3]
-        backgrounds, rains = [B], []
-        for number, (proximal_M, proximal_B) in enumerate(
+        both = self.guess(torch.cat([Y, self.start(Y)], dim=1))
+        X = both[:, :3]
+        backgrounds, rains = [X], []
+        # M is zero: its first estimate is what surely is rain.
+        M = _adjoint(F.relu(Y - X - self.threshold), C)
+        for number, (proximal_M, proximal_X) in enumerate(
             zip(self.of_maps, self.of_background, strict=True)
         ):
-            if number == 0:  # M is zero, and its first estimate what the rain surely has
-                M = _adjoint(F.relu(O - B - self.threshold), C)
-            else:
-                step = self.map_steps[number - 1] / _PACE
-                M = M - step * _adjoint(rain - (O - B), C)
             M = proximal_M(M)
-            rain = F.conv2d(M, C, padding=_KERNEL // 2)
+            R = F.conv2d(M, C, padding=_KERNEL // 2)
             step = self.background_steps[number] / _PACE
-            B = B - step * (B - (O - rain))
-            both = proximal_B(torch.cat([B, both[:, 3:]], dim=1))
-            B = both[:, :3]
-            backgrounds.append(B)
-            rains.append(rain)
+            both = proximal_X(torch.cat([X - step * (X - (Y - R)), both[:, 3:]], dim=1))
+            X = both[:, :3]
+            backgrounds.append(X)
+            rains.append(R)
+            if number < len(self.map_steps):
+                M = M - self.map_steps[number] / _PACE * _adjoint(R - (Y - X), C)
         backgrounds.append(self.refine(both)[:, :3])
-        return Stages([B / _RANGE for B in backgrounds], [R / _RANGE for R in rains])
+        return Stages([X / _RANGE for X in backgrounds], [R / _RANGE for R in rains])
 
     def restore(self, rainy: Tensor) -> Tensor:
         """The refined background."""

@@ -4,11 +4,11 @@
         [--steps N] [--minutes M] [--real FOLDER] [--seed S] [--size NAME=NUMBER ...]
 
 DATA_DIR holds rainy/ and clean/: of the same names (pairs), but for cyclegan, which takes any. ssir
-also wants a folder of rainy pictures without clean versions (--real). All are held in memory. Crops,
-their number in a batch, learning rate and its schedule are the published ones, the schedule stretched to
-the length of this training. WEIGHTS is written every ten minutes and at the end, whole or not at
-all; `evaluate.py NAME FOLDER --weights WEIGHTS` measures it. On a CPU the same seed and steps give
-the same weights, with the same number of threads.
+also wants a folder of rainy pictures without clean versions (--real). All are held in memory.
+Crops, batch, learning rate and its schedule are the published ones, the schedule stretched to the
+length of this training. WEIGHTS is written every ten minutes and at the end, whole or not at all;
+`evaluate.py NAME FOLDER --weights WEIGHTS` measures it. On a CPU the same seed and steps give the
+same weights, with the same number of threads. `render.py` makes pairs.
 """
 
 from __future__ import annotations
@@ -58,7 +58,7 @@ class Crops:
         least = min(min(picture.shape[-2:]) for picture in pictures)
         if least < side:
             raise InvalidInput(
-                f"a picture has a side of {least} pixels, and crops have {side}; give --crop {least}"
+                f"a picture has a side of {least} pixels, crops have {side}; give --crop {least}"
             )
         self.pictures, self.side, self.start = pictures, side, (seed, stream)
 
