@@ -20,9 +20,10 @@ from types import ModuleType
 
 import numpy as np
 
-__all__ = ["NETWORKS", "derainer"]
+__all__ = ["NETWORKS", "TITLES", "derainer"]
 
-_TITLES = {
+#: How the literature writes the names.
+TITLES = {
     "ddn": "DDN",
     "jorder_e": "JORDER-E",
     "rcdnet": "RCDNet",
@@ -35,18 +36,16 @@ _TITLES = {
 class _Networks(Mapping[str, ModuleType]):
     """Names can be listed without torch."""
 
-    titles = _TITLES
-
     def __getitem__(self, name: str) -> ModuleType:
-        if name not in _TITLES:
+        if name not in TITLES:
             raise KeyError(name)
         return import_module(f"{__name__}.{name}")
 
     def __iter__(self) -> Iterator[str]:
-        return iter(_TITLES)
+        return iter(TITLES)
 
     def __len__(self) -> int:
-        return len(_TITLES)
+        return len(TITLES)
 
 
 NETWORKS = _Networks()

@@ -52,6 +52,12 @@ def parameters(net: nn.Module) -> int:
     return sum(p.numel() for p in net.parameters())
 
 
+def megabytes(net: nn.Module) -> float:
+    """Size of parameters and running statistics in MB (10⁶ bytes), without counters of batches."""
+    held = (u for u in net.state_dict().values() if u.is_floating_point())
+    return sum(u.numel() * u.element_size() for u in held) / 1e6
+
+
 def extend(images: Tensor, multiple: int) -> Tensor:
     """Mirror images at their lower and right border until both sides are multiples."""
     height, width = images.shape[-2:]
