@@ -82,6 +82,23 @@ def test_sizes_in_megabytes_are_those_of_table_3() -> None:
         assert size == pytest.approx(sizes.TABLE_3[name], rel=0.05)
 
 
+@pytest.mark.parametrize("name", NAMES)
+def test_published_sizes_derain_a_picture(name: str) -> None:
+    with torch.inference_mode():
+        derained = published(name)(images(1, 3, 24, 40))
+    assert derained.shape == (1, 3, 24, 40)
+    assert 0 <= derained.min() < derained.max() <= 1
+
+
+def test_discriminators_are_the_published_ones() -> None:
+    # The authors' code prints 2.765 M for CycleGAN's and 2.769 M for pix2pix's.
+    cyclegan = NETWORKS["cyclegan"].Training(NETWORKS["cyclegan"].build(blocks=1))
+    pix2pix = NETWORKS["pix2pix"].Training(NETWORKS["pix2pix"].build(depth=2))
+    for critic in cyclegan.critics.values():
+        assert shared.parameters(critic) == pytest.approx(2_765_000, rel=1e-3)
+    assert shared.parameters(pix2pix.critics) == pytest.approx(2_769_000, abs=500)
+
+
 def test_the_readme_has_the_table(monkeypatch: pytest.MonkeyPatch) -> None:
     readme = Path(sizes.__file__).parents[2] / "README.md"
     text = readme.read_text(encoding="utf-8")
@@ -175,6 +192,8 @@ def test_grey_and_colour_arrays() -> None:
     grey = shared.derain(net, colour[..., 0])
     threefold = shared.derain(net, np.repeat(colour[..., :1], 3, axis=2))
     np.testing.assert_allclose(grey, threefold.mean(2), rtol=1e-6)
+    with pytest.raises(InvalidInput, match=r"\(13, 17, 4\)"):
+        shared.derain(net, np.zeros((13, 17, 4)))
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -426,6 +445,19 @@ def test_pairs_are_cut_alike_and_numbers_decide(folder: Path) -> None:
     assert not torch.equal(others.rainy, crops.rainy)
     unpaired = trainer.data("unpaired", folder, None, 24, seed=1)(0, 12)
     assert not torch.allclose(unpaired.rainy - unpaired.clean, torch.tensor(40 / 255))
+
+
+def test_pairs_may_differ_in_depth_but_not_in_size(tmp_path: Path) -> None:
+    clean = np.random.default_rng(4).integers(0, 200, (20, 24, 3), dtype=np.uint8)
+    for kind in ("rainy", "clean"):
+        (tmp_path / kind).mkdir()
+    write(tmp_path / "rainy" / "a.png", clean + np.uint8(40))
+    write(tmp_path / "clean" / "a.png", clean.astype(np.uint16) * 257)
+    crops = trainer.data("pairs", tmp_path, None, 16, seed=0)(0, 3)
+    torch.testing.assert_close(crops.rainy - crops.clean, torch.full((3, 3, 16, 16), 40 / 255))
+    write(tmp_path / "clean" / "a.png", clean[:-1], overwrite=True)
+    with pytest.raises(InvalidInput, match="differ in size"):
+        trainer.data("pairs", tmp_path, None, 16, seed=0)
 
 
 def test_half_of_the_crops_are_mirrored_sideways() -> None:

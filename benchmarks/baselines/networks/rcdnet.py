@@ -61,7 +61,7 @@ class RCDNet(Network):
     Parameters
     ----------
     stages : int
-        Turns of M and B.
+        Turns of M and X.
     maps : int
         Kernels and their rain maps.
     extra : int

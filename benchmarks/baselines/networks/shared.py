@@ -97,8 +97,15 @@ def derain(net: Network, image: Any) -> Any:
     -------
     ndarray, same shape as `image`
         float32 in [0, 1].
+
+    Raises
+    ------
+    InvalidInput
+        The array has another shape.
     """
     pixels = np.asarray(image, dtype=np.float32)
+    if pixels.ndim != 2 and pixels.shape[2:] != (3,):
+        raise InvalidInput(f"the image has shape {pixels.shape}; give (H, W, 3) or (H, W)")
     planes = torch.from_numpy(pixels if pixels.ndim == 3 else np.stack([pixels] * 3, axis=-1))
     with torch.inference_mode():
         device = next(net.parameters()).device
