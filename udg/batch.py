@@ -533,7 +533,8 @@ def derain_file(
     """Read, derain and write one picture; ``settings`` go to `derain`.
 
     A large one is solved by tiles, and TIFF and zarr are then read and written by windows; not so
-    with a network. ``progress`` is called with the numbers of tiles done and to do.
+    with a network. ``progress`` is called with the numbers of tiles done and to do, of solver or
+    network; an exception that it raises ends the work, and nothing is written.
 
     The rain layer is a 16-bit grey PNG, as faint rain would lose its steps in 8 bits: black is none
     and white full light, or for ``model="signed"`` middle grey is none.
@@ -547,6 +548,8 @@ def derain_file(
         if math.prod(shape[:2]) > tiling.above and settings.get("method") != "net":
             return _derain_by_tiles(task, picture, settings, tiling, progress)
         picture = replace(picture, pixels=np.asarray(picture.pixels[:, :]))
+    if settings.get("method") == "net" and progress is not None:
+        settings = {**settings, "progress": progress}
     result, facts = derain(picture.pixels, settings)
     signed = getattr(result, "model", "rain") == "signed"
     _write_both(task, result.derained, result.rain, picture, signed)

@@ -1,4 +1,4 @@
-"""The command line: ``udg derain | demo | angle | synthesize | evaluate | train``.
+"""The command line: ``udg derain | demo | angle | synthesize | evaluate | train | app``.
 
 Results go to stdout, everything else to stderr. The exit code is 0 if all went well, 1 if some
 files failed, 2 if the command itself was wrong, and 130 after Ctrl-C. Imports that take time wait
@@ -165,6 +165,10 @@ _solver = _all_of(
     click.option("--lam-x", type=_weight, help="Smoothness of rain along the streaks."),
     click.option("--lam-y", type=_weight, help="Faithfulness of rain across the streaks."),
     click.option("--lam-r", type=_weight, help="Sparsity of rain; higher takes less."),
+    click.option("--widest", type=_weight, help="lam-r in pixels: width from which lines stay."),
+    click.option(
+        "--shortest", type=_weight, help="lam-x in pixels: length up to which 1-pixel lines stay."
+    ),
     click.option(
         "--model", type=click.Choice(["rain", "signed"]), help="rain adds light; signed: stripes."
     ),
@@ -647,6 +651,63 @@ def train(
             click.echo(hint, err=True)
 
 
+@main.command()
+@click.option(
+    "--host",
+    default="127.0.0.1",
+    show_default=True,
+    help="Address to listen at; 0.0.0.0 lets other machines in.",
+)
+@click.option(
+    "--port", type=click.IntRange(1, 65535), help="Default: the first free one from 7860 on."
+)
+@click.option("--open", "open_browser", is_flag=True, help="Show the page in the browser.")
+@click.option(
+    "--max-megabytes",
+    type=click.FloatRange(min=0, min_open=True),
+    default=256,
+    show_default=True,
+    help="Refuse larger files.",
+)
+@click.option(
+    "--max-megapixels",
+    type=click.FloatRange(min=0, min_open=True),
+    default=100,
+    show_default=True,
+    help="Refuse larger photos.",
+)
+@click.option("--debug", is_flag=True, help="Show where errors come from.")
+def app(
+    host: str,
+    port: int | None,
+    open_browser: bool,
+    max_megabytes: float,
+    max_megapixels: float,
+    debug: bool,
+) -> None:
+    """Derain photos in a browser: compare, adjust, download.
+
+    Runs on this machine and needs no network. Photos are deleted when their page is closed. One
+    is worked on at a time; others wait in line. Ctrl-C ends it.
+    """
+    with _plain_exits(debug), _usage_errors():
+        from udg.app import server
+        from udg.app.session import Limits
+
+        def ready(url: str) -> None:
+            click.echo(f"udg: open {url} in a browser; Ctrl-C ends it", err=True)
+            if host not in ("127.0.0.1", "localhost", "::1"):
+                click.echo("udg: whoever can reach this machine can use it", err=True)
+
+        server.serve(
+            host,
+            port,
+            open_browser=open_browser,
+            limits=Limits(max_megabytes, max_megapixels),
+            ready=ready,
+        )
+
+
 # Steps
 
 
@@ -945,8 +1006,9 @@ def _side_by_side(
     import numpy as np
 
     from udg.files import quantize
+    from udg.image import visible_gain
 
-    gain = max(1.0, 0.9 / max(float(np.percentile(rain, 99.9)), 0.01))
+    gain = visible_gain(rain)
     layer = quantize(np.repeat(rain[:, :, None] * gain, 3, axis=2), np.float32, np.uint8)
     bar = np.full((pixels.shape[0], 8, 3), 255, np.uint8)
     result = quantize(derained, np.uint8, np.uint8)

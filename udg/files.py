@@ -32,6 +32,7 @@ from udg.errors import FileError, UdgError
 __all__ = [
     "FORMATS",
     "Picture",
+    "dimensions",
     "format_of",
     "plain_errors",
     "quantize",
@@ -125,6 +126,47 @@ def read(path: str | os.PathLike[str]) -> Picture:
             with windows.opened(path) as picture:
                 whole = slice(0, picture.pixels.shape[0]), slice(0, picture.pixels.shape[1])
                 return replace(picture, pixels=np.asarray(picture.pixels[whole]))
+    data, format = _content(path)
+    with damage(path, format), warnings.catch_warnings():
+        # Oddities of metadata do not matter; of pixels they raise.
+        warnings.simplefilter("ignore")
+        return _read_tiff(data) if format == "TIFF" else _read_other(data, format)
+
+
+def dimensions(path: str | os.PathLike[str]) -> tuple[int, int]:
+    """Width and height of a picture as it is stored, without decoding it.
+
+    Parameters
+    ----------
+    path : path-like
+        A PNG, JPEG, TIFF, WebP or BMP file. Its content decides the format.
+
+    Returns
+    -------
+    (int, int)
+        In pixels, before EXIF's orientation is applied.
+
+    Raises
+    ------
+    FileError
+        As `read` does, as far as the file's header tells.
+    """
+    path = Path(path)
+    data, format = _content(path)
+    with damage(path, format), warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        if format != "TIFF":
+            width, height = _opened(data, format).size
+            return int(width), int(height)
+        import tifffile
+
+        with tifffile.TiffFile(BytesIO(data)) as tif:
+            page = tiff_page(tif)
+            return int(page.imagewidth), int(page.imagelength)
+
+
+def _content(path: Path) -> tuple[bytes, str]:
+    """A file's bytes, and the format that they are in."""
     with plain_errors(path, "read"):
         data = path.read_bytes()
     if not data:
@@ -134,10 +176,7 @@ def read(path: str | os.PathLike[str]) -> Picture:
         raise FileError(
             f"{path} is not a picture that udg can read; convert it to PNG, JPEG, TIFF, WebP or BMP"
         )
-    with damage(path, format), warnings.catch_warnings():
-        # Oddities of metadata do not matter; of pixels they raise.
-        warnings.simplefilter("ignore")
-        return _read_tiff(data) if format == "TIFF" else _read_other(data, format)
+    return data, format
 
 
 @contextlib.contextmanager
@@ -334,15 +373,8 @@ def format_by_content(data: bytes) -> str | None:
 def _read_other(data: bytes, format: str) -> Picture:
     """PNG, JPEG, WebP and BMP by Pillow, except 16-bit PNG, of which it would keep 8 bits."""
     import imagecodecs
-    from PIL import BmpImagePlugin, JpegImagePlugin, PngImagePlugin, WebPImagePlugin
 
-    # Image.open() would apply its own, lower limit on size, which is one for the whole process.
-    opened: Any = {
-        "PNG": PngImagePlugin.PngImageFile,
-        "JPEG": JpegImagePlugin.jpeg_factory,
-        "WebP": WebPImagePlugin.WebPImageFile,
-        "BMP": BmpImagePlugin.BmpImageFile,
-    }[format](BytesIO(data))
+    opened = _opened(data, format)
     _check_size(*opened.size)
     if format in ("PNG", "WebP") and getattr(opened, "is_animated", False):
         raise FileError("is an animation; extract its frames first")
@@ -363,6 +395,20 @@ def _read_other(data: bytes, format: str) -> Picture:
         dpi=dpi,
         lossless=format in ("PNG", "BMP") or data[12:16] == b"VP8L",
     )
+
+
+def _opened(data: bytes, format: str) -> Any:
+    """A file of Pillow's, of which only the header was read."""
+    from PIL import BmpImagePlugin, JpegImagePlugin, PngImagePlugin, WebPImagePlugin
+
+    # Image.open() would apply its own, lower limit on size, which is one for the whole process.
+    plugin: Any = {
+        "PNG": PngImagePlugin.PngImageFile,
+        "JPEG": JpegImagePlugin.jpeg_factory,
+        "WebP": WebPImagePlugin.WebPImageFile,
+        "BMP": BmpImagePlugin.BmpImageFile,
+    }[format]
+    return plugin(BytesIO(data))
 
 
 def _to_plain_mode(opened: Any, icc: bytes | None) -> tuple[Any, bytes | None]:

@@ -146,6 +146,8 @@ def solve(
     lam_y: float | None = None,
     *,
     lam_r: float | None = None,
+    widest: float | None = None,
+    shortest: float | None = None,
     strength: float = 0.5,
     model: Model | None = None,
     angle: float | Literal["auto"] | Sequence[float] = "auto",
@@ -180,6 +182,11 @@ def solve(
         Weights for values in [0, 1]; see `Weights` for the direction in which each pushes. Default:
         those of `RAIN_WEIGHTS`, less in pictures of little contrast if none is given
         (`udg.presence.contrast`), or, for ``model="signed"``, of `STRIPE_WEIGHTS`.
+    widest, shortest : float, optional
+        `lam_r` and `lam_x` by what they mean, in pixels: a bright line is left from this width on,
+        and if it is one pixel wide up to this length (`udg.settings.weights_for_streaks`). As they
+        set proportions only, the other weights still follow the picture's contrast. `strength`
+        moves these as well.
     strength : float
         In [0, 1]: moves along the ratio lam_x : lam_y. Higher removes more streaks and more
         details; 0.5 keeps the weights as they are (`Weights.with_strength`).
@@ -260,6 +267,8 @@ def solve(
         {"tau": tau, "lam_x": lam_x, "lam_y": lam_y, "lam_r": lam_r},
         angle,
         n_layers,
+        widest=widest,
+        shortest=shortest,
         strength=strength,
         model=model,
         streaks=streaks,

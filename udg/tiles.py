@@ -58,6 +58,7 @@ __all__ = [
     "asked_for",
     "overview",
     "plan",
+    "reduced",
     "solve_tile",
     "solve_tiles",
     "survey",
@@ -241,6 +242,35 @@ def survey(source: Array, data_range: DataRange | None = None) -> Overview:
         lumas.add(rows.start, to_numpy(image.luma()))
         units.add(rows.start, to_numpy(image.unit()))
     return overview(shape, lumas.result(), units.result())
+
+
+def reduced(source: Array, longest: int) -> Floats:
+    """Shrink a picture to show it, strip by strip.
+
+    Parameters
+    ----------
+    source : array_like, shape (H, W) or (H, W, C)
+        Anything with ``shape`` and slicing.
+    longest : int
+        Pixels that the longer side may have; smaller pictures keep their size.
+
+    Returns
+    -------
+    array, float32, shape (h, w, colours)
+        In [0, 1].
+
+    Raises
+    ------
+    InvalidImage
+        The picture cannot be used; see `udg.image.prepare`.
+    """
+    shape = _shape(source)
+    scale = min(1.0, longest / max(shape[:2]))
+    colours = _read(source, slice(0, 2), slice(0, 2), None).colours
+    means = BlockMeans((*shape[:2], colours), int(1 / scale))
+    for rows in _strips(0, shape[0], shape[1]):
+        means.add(rows.start, to_numpy(_read(source, rows, slice(None), None).unit()))
+    return shrunk(means.result(), shape, scale)
 
 
 def survey_steps(shape: tuple[int, ...]) -> tuple[int, int]:

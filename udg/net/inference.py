@@ -6,6 +6,7 @@ import copy
 import math
 import os
 import time
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
@@ -71,6 +72,7 @@ def derain(
     tile: int | Literal["auto"] | None = "auto",
     device: str | torch.device | None = None,
     data_range: DataRange | None = None,
+    progress: Callable[[int, int], object] | None = None,
 ) -> NetResult:
     """Take rain streaks out of one image with a trained network.
 
@@ -104,6 +106,8 @@ def derain(
         one. On GPUs in bfloat16, on CPUs in float32.
     data_range : float or (float, float), optional
         Value of full light, or of none and full; see `udg.image.prepare`.
+    progress : callable, optional
+        Called with the numbers of tiles done and to do; an exception that it raises ends the work.
 
     Returns
     -------
@@ -132,7 +136,7 @@ def derain(
     with torch.inference_mode():
         stream = net.rain if output == "rain" else net.background
         shape = (light.shape[-2], light.shape[-1])
-        layer = unrotate(_in_tiles(stream, rotate(light, degrees), tile), degrees, shape)
+        layer = unrotate(_in_tiles(stream, rotate(light, degrees), tile, progress), degrees, shape)
         rain = layer if output == "rain" else light - layer
         if gauge == "median":
             rain = rain - rain.flatten(2).median(dim=-1).values[..., None, None]
@@ -255,16 +259,24 @@ def _angle(
     return float(angle), None
 
 
-def _in_tiles(stream: Stream, frame: Tensor, tile: int | Literal["auto"] | None) -> Tensor:
+def _in_tiles(
+    stream: Stream,
+    frame: Tensor,
+    tile: int | Literal["auto"] | None,
+    progress: Callable[[int, int], object] | None = None,
+) -> Tensor:
     """The stream's output, from tiles with as much around them as it depends on."""
     height, width = frame.shape[-2:]
     if tile == "auto":
         tile = None if height * width <= _WHOLE else _TILE
     if tile is None or tile >= max(height, width):
-        return _apply(stream, frame)
+        tile = max(height, width)
     result = torch.empty_like(frame)
-    for top in range(0, height, tile):
-        for left in range(0, width, tile):
+    tops, lefts = range(0, height, tile), range(0, width, tile)
+    tick = progress or (lambda done, total: None)
+    tick(0, len(tops) * len(lefts))
+    for row, top in enumerate(tops):
+        for column, left in enumerate(lefts):
             # The frame's own borders are the tile's: there the convolutions see the same zeros.
             up, low = max(0, top - stream.reach), min(height, top + tile + stream.reach)
             start, end = max(0, left - stream.reach), min(width, left + tile + stream.reach)
@@ -273,6 +285,7 @@ def _in_tiles(stream: Stream, frame: Tensor, tile: int | Literal["auto"] | None)
             inner = found[..., top - up :, left - start :]
             target = result[..., rows, columns]
             target.copy_(inner[..., : target.shape[-2], : target.shape[-1]])
+            tick(row * len(lefts) + column + 1, len(tops) * len(lefts))
     return result
 
 
