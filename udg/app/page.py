@@ -30,6 +30,18 @@ THEME = gr.themes.Base(
     # Fonts of the system: nothing is fetched.
     font=["system-ui", "-apple-system", "Segoe UI", "Roboto", "sans-serif"],
     font_mono=["ui-monospace", "Consolas", "monospace"],
+).set(
+    # Readable, as WCAG has it.
+    body_text_color_subdued="*neutral_600",
+    body_text_color_subdued_dark="*neutral_300",
+    block_info_text_color="*neutral_600",
+    block_info_text_color_dark="*neutral_300",
+    block_title_text_color="*neutral_800",
+    block_title_text_color_dark="*neutral_100",
+    button_large_text_weight="550",
+    button_primary_background_fill="*primary_600",
+    button_primary_background_fill_dark="*primary_600",
+    slider_color="*primary_600",
 )
 _PAUSE = 0.15  # seconds in which a slider may move on before the work begins
 _LOOK = 0.2  # seconds between looks at the work
@@ -123,13 +135,13 @@ def _sizes(choice: Choice) -> str:
     weights = choice.weights()
     widest = widest_streak(weights)
     lengths = [
-        f"longer than {shortest_streak(weights, width):.1f} if {width} wide"
+        f"{shortest_streak(weights, width):.1f} if {width} wide"
         for width in (1, 2, 3, 5)
         if width < widest
     ]
     return (
         f'<p class="udg-fine">With this strength, bright lines are taken if they are narrower than '
-        f"{widest:.1f} pixels and {', '.join(lengths)}.</p>"
+        f"{widest:.1f} pixels and longer than {', '.join(lengths)}.</p>"
     )
 
 
@@ -150,7 +162,7 @@ def _seen(photo: Photo, shown: Shown | None = None) -> dict[str, Any]:
             "after": shown.after,
             "rain": shown.rain,
             "rain_caption": f"The rain that was subtracted{brighter}",
-            "angle": shown.facts["angle"],
+            "angle": None if shown.dry else shown.facts["angle"],
             "draft": shown.draft,
         }
     return view
@@ -191,7 +203,7 @@ def build(root: Path, desk: Desk, limits: Limits) -> gr.Blocks:
         with gr.Column(elem_id="udg-start") as start:
             drop = gr.File(label="Photo", show_label=False, height=230, elem_id="udg-drop")
             example = gr.Button("Try the example", elem_id="udg-example")
-            notice = gr.HTML(js_on_load=None)
+            notice = gr.HTML(elem_id="udg-notice", js_on_load=None)
             gr.HTML(
                 f"<p>PNG, JPEG, TIFF, WebP or BMP, up to {limits.megabytes:g} MB and "
                 f"{limits.megapixels:g} megapixels. The photo stays on the machine that runs udg, "
@@ -199,7 +211,7 @@ def build(root: Path, desk: Desk, limits: Limits) -> gr.Blocks:
                 elem_id="udg-small",
                 js_on_load=None,
             )
-        with gr.Row(visible=False) as work:
+        with gr.Row(visible=False, elem_id="udg-work") as work:
             with gr.Column(scale=7, min_width=320, elem_id="udg-photo"):
                 view = gr.HTML(
                     html_template=_asset("view.html"),
@@ -231,6 +243,7 @@ def build(root: Path, desk: Desk, limits: Limits) -> gr.Blocks:
                     0.5,
                     step=0.05,
                     label="Strength",
+                    buttons=[],
                     info="Higher takes more, streaks and details alike.",
                     elem_id="udg-strength",
                 )
@@ -255,6 +268,7 @@ def build(root: Path, desk: Desk, limits: Limits) -> gr.Blocks:
                         widest_usual,
                         step=0.1,
                         label="Widest",
+                        buttons=[],
                         info="Pixels across; what is wider stays. Streaks grow with the picture.",
                         elem_id="udg-widest",
                     )
@@ -264,6 +278,7 @@ def build(root: Path, desk: Desk, limits: Limits) -> gr.Blocks:
                         shortest_usual,
                         step=0.1,
                         label="Shortest",
+                        buttons=[],
                         info="Pixels along, of a line one pixel wide; what is shorter stays.",
                         elem_id="udg-shortest",
                     )
@@ -285,7 +300,10 @@ def build(root: Path, desk: Desk, limits: Limits) -> gr.Blocks:
 
         def controls(choice: Choice, shown: Shown | None = None) -> Updates:
             """All controls as chosen; where that is left to udg, as found."""
-            found = shown.facts if shown else {}
+            dry = shown is not None and shown.dry
+            found = dict(shown.facts) if shown else {}
+            if dry:
+                del found["angle"]  # of whatever it is
             solver = choice.method == "solver"
             auto = {"angle": choice.angle == "auto", "level": choice.rain_level == "auto"}
 
@@ -293,19 +311,19 @@ def build(root: Path, desk: Desk, limits: Limits) -> gr.Blocks:
                 value = found.get(fact) if one == "auto" else one
                 return {} if value is None else {"value": round(value, digits)}
 
+            whence = "Judged from the photo" if auto["level"] else "Set by hand"
+            how = "set by hand" if not auto["angle"] else "nothing found" if dry else "found"
             return {
                 strength: gr.update(
                     value=0.5 if choice.strength is None else choice.strength, interactive=solver
                 ),
                 angle: gr.update(
-                    info=f"Degrees from vertical, {'found' if auto['angle'] else 'set by hand'}.",
+                    info=f"Degrees from vertical, {how}.",
                     **value(choice.angle, "angle", 1),
                 ),
                 angle_auto: gr.update(interactive=not auto["angle"]),
                 level: gr.update(
-                    info=f"Is there rain? {'Judged' if auto['level'] else 'Set by hand'}."
-                    if solver
-                    else "Not for the network.",
+                    info=f"Is there rain? {whence}." if solver else "Not for the network.",
                     interactive=solver,
                     **value(choice.rain_level, "rain_level", 2),
                 ),

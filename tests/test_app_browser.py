@@ -1,0 +1,360 @@
+"""`udg app` in a real browser: ``python -m pytest tests/test_app_browser.py``.
+
+Debian's chromium (or Chrome), headless, by Playwright. The server is a process of its own, in which
+every attempt to reach another machine is recorded.
+"""
+
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+import urllib.request
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import udg
+from udg import files
+
+pytest.importorskip("gradio", reason="gradio is not installed: pip install 'udg[app]'")
+sync = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
+
+BROWSER = next(
+    filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None
+)
+pytestmark = pytest.mark.skipif(BROWSER is None, reason="there is no chromium or Chrome here")
+
+# What the browser does on its own is left out, so that requests are the page's.
+OPTIONS = [
+    "--headless",
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+]
+
+# The server, watched: whoever it connects to but itself goes into a file.
+PROGRAM = """
+import sys
+
+def watch(event, arguments):
+    if event == "socket.connect":
+        address = arguments[1]
+        host = address[0] if isinstance(address, tuple) else str(address)
+        if host not in ("127.0.0.1", "::1", "localhost"):
+            print(event, address, file=open(sys.argv[1], "a"))
+    elif event == "socket.getaddrinfo" and arguments[0] not in ("127.0.0.1", "localhost", None):
+        print(event, arguments[0], file=open(sys.argv[1], "a"))
+
+sys.addaudithook(watch)
+from udg.cli import main
+main(sys.argv[2:])
+"""
+
+
+class Server:
+    """A running `udg app`."""
+
+    def __init__(self, folder: Path) -> None:
+        self.temporary, self.calls = folder / "tmp", folder / "calls.txt"
+        self.temporary.mkdir()
+        command = [sys.executable, "-c", PROGRAM, str(self.calls), "app"]
+        environment = {
+            **os.environ,
+            "TMPDIR": str(self.temporary),
+            "PYTHONPATH": str(Path(udg.__file__).parents[1]),
+        }
+        self.errors = (folder / "errors.txt").open("w+b")
+        self.process = subprocess.Popen(
+            [*command, "--max-megabytes", "1", "--max-megapixels", "0.5"],
+            env=environment,
+            stderr=self.errors,
+        )
+        self.url = self._wait_for_url()
+
+    def _wait_for_url(self) -> str:
+        for _ in range(600):
+            said = self.said()
+            if "open http" in said:
+                return said.split("open ")[1].split()[0]
+            assert self.process.poll() is None, said
+            time.sleep(0.1)
+        raise AssertionError("it does not start")
+
+    def said(self) -> str:
+        return Path(self.errors.name).read_text()
+
+    def kept(self) -> list[Path]:
+        """Files with content that it holds for its users."""
+        return [p for p in self.temporary.rglob("*") if p.is_file() and p.stat().st_size]
+
+    def end(self) -> int:
+        self.process.send_signal(signal.SIGTERM)
+        code = self.process.wait(30)
+        self.errors.close()
+        return code
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory) -> Iterator[Server]:
+    server = Server(tmp_path_factory.mktemp("app"))
+    yield server
+    if server.process.poll() is None:
+        server.process.kill()
+        server.process.wait()
+    server.errors.close()
+
+
+@pytest.fixture(scope="module")
+def browser():
+    with sync.sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=BROWSER, args=OPTIONS)
+        yield browser
+        browser.close()
+
+
+@pytest.fixture
+def page(browser, server):
+    """A page of a fresh visitor; every request that it makes must be to the server."""
+    context = browser.new_context(viewport={"width": 1280, "height": 800})
+    page = context.new_page()
+    requests, errors = [], []
+    page.on("request", lambda request: requests.append(request.url))
+    page.on("pageerror", lambda error: errors.append(str(error)))
+    page.goto(server.url)
+    page.get_by_role("button", name="Try the example").wait_for()
+    yield page
+    context.close()
+    assert requests
+    assert [url for url in requests if not url.startswith((server.url, "data:", "blob:"))] == []
+    assert errors == []
+
+
+@pytest.fixture(scope="module")
+def street(tmp_path_factory) -> Path:
+    """A rainy photo: 16-bit colours in a TIFF, which a browser could not even show."""
+    rows, columns = np.mgrid[:160, :240]
+    clean = np.stack([0.3 + 0.2 * np.sin(rows / k) * np.cos(columns / 15) for k in (9, 12, 15)], 2)
+    rainy = udg.synthesize(clean.astype(np.float32), angle=10, seed=4).rainy
+    path = tmp_path_factory.mktemp("photos") / "street <1>.tif"
+    files.write(path, files.quantize(rainy, np.float32, np.uint16))
+    return path
+
+
+def give(page, path: Path) -> None:
+    page.locator("#udg-drop input[type=file], #udg-last input[type=file]").set_input_files(path)
+
+
+def done(page) -> None:
+    """Wait until there is a result, and no newer work."""
+    sync.expect(page.locator("#udg-download")).to_be_enabled(timeout=60_000)
+
+
+def downloaded(page, button: str, folder: Path) -> Path:
+    with page.expect_download() as download:
+        page.locator(button).click()
+    path = folder / download.value.suggested_filename
+    download.value.save_as(path)
+    return path
+
+
+def test_a_photo_is_derained_compared_adjusted_and_downloaded(page, street, tmp_path) -> None:
+    give(page, street)
+    done(page)
+    rainy = files.read(street).pixels
+
+    first = downloaded(page, "#udg-download", tmp_path)
+    assert first.suffix == ".tif"
+    expected = udg.solve(rainy)
+    assert files.read(first).pixels.dtype == np.uint16
+    assert np.array_equal(
+        files.read(first).pixels, files.quantize(expected.derained, np.uint16, np.uint16)
+    )
+    assert page.locator("#udg-angle input[type=number]").input_value() == f"{expected.angle:.1f}"
+
+    # Before and after, by mouse and by keyboard.
+    at = page.get_by_role("slider", name="Before and after")
+    box = at.bounding_box()
+    page.mouse.click(box["x"] + 0.25 * box["width"], box["y"] + 0.5 * box["height"])
+    seen = page.locator(".udg-view").evaluate("e => e.style.getPropertyValue('--at')")
+    assert float(seen.rstrip("%")) == pytest.approx(25, abs=1)
+    at.press("ArrowLeft")
+    moved = page.locator(".udg-view").evaluate("e => e.style.getPropertyValue('--at')")
+    assert float(moved.rstrip("%")) == pytest.approx(float(seen.rstrip("%")) - 0.5)
+    clip = page.locator(".udg-after").evaluate("e => getComputedStyle(e).clipPath")
+    assert moved in clip
+
+    # The rain layer.
+    page.get_by_text("Rain", exact=True).click()
+    sync.expect(page.locator(".udg-rain")).to_be_visible()
+    sync.expect(page.locator(".udg-after")).to_be_hidden()
+    rain = downloaded(page, "#udg-download-rain", tmp_path)
+    assert np.array_equal(
+        files.read(rain).pixels, files.quantize(expected.rain, np.float32, np.uint16)
+    )
+
+    # Another strength.
+    page.locator("#udg-strength input[type=number]").fill("0.8")
+    page.locator("#udg-strength input[type=number]").press("Enter")
+    sync.expect(page.locator("#udg-status code")).to_contain_text("--strength 0.8", timeout=60_000)
+    done(page)
+    second = downloaded(page, "#udg-download", tmp_path)
+    stronger = udg.solve(rainy, strength=0.8).derained
+    assert np.array_equal(files.read(second).pixels, files.quantize(stronger, np.uint16, np.uint16))
+
+
+def test_the_direction_is_drawn_turned_and_found_again(page, street) -> None:
+    give(page, street)
+    done(page)
+    angle = page.locator("#udg-angle input[type=number]")
+    lines = page.locator(".udg-lines")
+    found = float(angle.input_value())
+    sync.expect(lines).to_be_hidden()
+    page.get_by_text("Draw the direction").click()
+    sync.expect(lines).to_be_visible()
+
+    turned = lines.locator("g").get_attribute("transform")
+    assert float(turned.removeprefix("rotate(").rstrip(")")) == pytest.approx(found, abs=0.05)
+    page.get_by_text("Draw the direction").click()
+    sync.expect(lines).to_be_hidden()
+    slider = page.locator("#udg-angle input[type=range]")
+    slider.focus()
+    slider.press("ArrowRight")
+    sync.expect(lines).to_be_visible()  # while it is turned
+    sync.expect(lines.locator("g")).to_have_attribute("transform", f"rotate({found + 0.1:g})")
+    command = page.locator("#udg-status code")
+    sync.expect(command).to_contain_text(f"--angle {found + 0.1:g}", timeout=60_000)
+    page.locator("#udg-angle-auto").click()
+    sync.expect(command).not_to_contain_text("--angle", timeout=60_000)
+    done(page)
+    assert float(angle.input_value()) == found
+
+
+def test_what_is_no_picture_is_refused_with_a_message(page, server, tmp_path) -> None:
+    (tmp_path / "notes.txt").write_text("It rains.")
+    give(page, tmp_path / "notes.txt")
+    message = page.get_by_role("alert").first
+    message.wait_for()
+    assert message.inner_text().startswith("notes.txt is not a picture that udg can read")
+    assert "Traceback" not in server.said()
+
+
+def test_what_is_too_large_is_refused_with_a_message(page, tmp_path) -> None:
+    text = page.locator("#udg-small").inner_text()
+    assert "up to 1 MB and 0.5 megapixels" in text
+    noise = np.random.default_rng(0).integers(0, 256, (700, 700, 3), np.uint8)
+    files.write(tmp_path / "heavy.png", noise)
+    give(page, tmp_path / "heavy.png")
+    message = page.get_by_text("maximum")
+    message.first.wait_for()
+    flat = np.zeros((720, 720, 3), np.uint8)
+    files.write(tmp_path / "wide.png", flat)
+    give(page, tmp_path / "wide.png")
+    message = page.get_by_role("alert").filter(has_text="wide.png").first
+    message.wait_for()
+    assert message.inner_text().startswith("wide.png has 720 × 720 pixels")
+
+
+def test_the_example_is_derained(page, server) -> None:
+    page.get_by_role("button", name="Try the example").click()
+    done(page)
+    assert "Streaks at 12." in page.locator("#udg-status").inner_text()
+
+
+def test_the_second_is_told_to_wait_and_whoever_stops_lets_it_through(
+    page, browser, server, tmp_path
+) -> None:
+    """Many changes keep the desk busy, until the first visitor gives up."""
+    rows, columns = np.mgrid[:700, :700]
+    clean = np.stack([0.3 + 0.2 * np.sin(rows / k) * np.cos(columns / 15) for k in (9, 12, 15)], 2)
+    rainy = udg.synthesize(clean.astype(np.float32), angle=10, seed=5).rainy
+    files.write(tmp_path / "big.jpg", files.quantize(rainy, np.float32, np.uint8))
+    context = browser.new_context()
+    second = context.new_page()
+    second.goto(server.url)
+    second.get_by_role("button", name="Try the example").wait_for()
+    give(page, tmp_path / "big.jpg")
+    page.locator("#udg-stop").wait_for()
+    second.get_by_role("button", name="Try the example").click()
+    waiting = second.locator("#udg-status").get_by_text("Waiting in line. One photo is before")
+    waiting.wait_for(timeout=20_000)
+    page.locator("#udg-stop").click()
+    sync.expect(page.locator("#udg-status")).to_contain_text("Stopped", timeout=20_000)
+    sync.expect(page.locator("#udg-download")).to_be_disabled()
+    done(second)
+    context.close()
+
+
+def test_it_fits_a_phone(browser, server, street) -> None:
+    context = browser.new_context(viewport={"width": 360, "height": 740})
+    page = context.new_page()
+    page.goto(server.url)
+    page.get_by_role("button", name="Try the example").wait_for()
+    give(page, street)
+    done(page)
+    assert page.evaluate("document.documentElement.scrollWidth") <= 360
+    box = page.locator(".udg-stage").bounding_box()
+    assert box["width"] > 300
+    assert box["width"] / box["height"] == pytest.approx(240 / 160, rel=0.02)
+    context.close()
+
+
+def test_every_control_can_be_reached_by_keyboard(page, street) -> None:
+    give(page, street)
+    done(page)
+    page.locator("#udg-view").click(position={"x": 1, "y": 1})
+    reached = set()
+    for _ in range(40):
+        page.keyboard.press("Tab")
+        reached.add(
+            page.evaluate(
+                "() => { const e = document.activeElement;"
+                " return e.closest('[id^=udg-]')?.id + (e.className.match(/udg-\\w+/) || '') }"
+            )
+        )
+    wanted = {"udg-viewudg-at", "udg-view", "udg-viewudg-direction", "udg-download"}
+    wanted |= {"udg-strength", "udg-angle", "udg-level", "udg-method", "udg-reset", "udg-another"}
+    assert wanted <= reached
+
+
+def test_no_upload_outlives_its_page(browser, server, street) -> None:
+    for _ in range(100):  # those of the tests before are being closed
+        if not server.kept():
+            break
+        time.sleep(0.1)
+    assert server.kept() == []
+    context = browser.new_context()
+    page = context.new_page()
+    page.goto(server.url)
+    page.get_by_role("button", name="Try the example").wait_for()
+    give(page, street)
+    done(page)
+    names = [path.name for path in server.kept()]
+    assert sorted(names) == ["street 1_derained.tif", "street 1_rain.png", "street 1.tif"]
+    link = next(path for path in server.kept() if path.suffix == ".tif")
+    address = f"{server.url}gradio_api/file={urllib.request.pathname2url(str(link))}"
+    assert urllib.request.urlopen(address).status == 200
+    page.close()
+    for _ in range(100):
+        if not server.kept():
+            break
+        time.sleep(0.1)
+    assert server.kept() == []
+    with pytest.raises(urllib.error.HTTPError):
+        urllib.request.urlopen(address)
+    context.close()
+
+
+def test_it_ends_without_a_trace_and_never_called_anybody(server) -> None:
+    """The last test: SIGTERM, as a service manager sends it."""
+    assert server.end() == 0
+    assert list(server.temporary.iterdir()) == []
+    assert not server.calls.exists(), server.calls.read_text()
+    assert "Traceback" not in Path(server.errors.name).read_text()
