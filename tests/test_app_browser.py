@@ -10,6 +10,7 @@ import signal
 import subprocess
 import sys
 import time
+import urllib.error
 import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
@@ -40,9 +41,10 @@ OPTIONS = [
     "--disable-sync",
 ]
 
-# The server, watched: whoever it connects to but itself goes into a file.
+# The server, watched: whoever it connects to but itself goes into a file. And it can be held: while
+# there is such a file, work goes on only to be given up.
 PROGRAM = """
-import sys
+import os, sys, time
 
 def watch(event, arguments):
     if event == "socket.connect":
@@ -54,8 +56,18 @@ def watch(event, arguments):
         print(event, arguments[0], file=open(sys.argv[1], "a"))
 
 sys.addaudithook(watch)
+from udg.app.session import Job
+step = Job.step
+
+def held(job, *given):
+    step(job, *given)
+    while os.path.exists(sys.argv[2]):
+        time.sleep(0.02)
+        step(job, *given)
+
+Job.step = held
 from udg.cli import main
-main(sys.argv[2:])
+main(sys.argv[3:])
 """
 
 
@@ -64,8 +76,9 @@ class Server:
 
     def __init__(self, folder: Path) -> None:
         self.temporary, self.calls = folder / "tmp", folder / "calls.txt"
+        self.hold = folder / "hold"
         self.temporary.mkdir()
-        command = [sys.executable, "-c", PROGRAM, str(self.calls), "app"]
+        command = [sys.executable, "-c", PROGRAM, str(self.calls), str(self.hold), "app"]
         environment = {
             **os.environ,
             "TMPDIR": str(self.temporary),
@@ -93,23 +106,32 @@ class Server:
 
     def kept(self) -> list[Path]:
         """Files with content that it holds for its users."""
-        return [p for p in self.temporary.rglob("*") if p.is_file() and p.stat().st_size]
+        walk = os.walk(self.temporary)  # which does not mind what goes meanwhile
+        paths = [Path(folder) / name for folder, _, names in walk for name in names]
+        return [path for path in paths if path.exists() and path.stat().st_size]
 
-    def end(self) -> int:
-        self.process.send_signal(signal.SIGTERM)
-        code = self.process.wait(30)
-        self.errors.close()
-        return code
+    def is_empty(self) -> bool:
+        """Whether that is nothing, soon."""
+        for _ in range(200):
+            if not self.kept():
+                return True
+            time.sleep(0.1)
+        return False
 
 
 @pytest.fixture(scope="module")
 def server(tmp_path_factory) -> Iterator[Server]:
     server = Server(tmp_path_factory.mktemp("app"))
     yield server
-    if server.process.poll() is None:
+    server.process.send_signal(signal.SIGTERM)  # as a service manager ends it
+    try:
+        assert server.process.wait(30) == 0
+    finally:
         server.process.kill()
-        server.process.wait()
-    server.errors.close()
+        server.errors.close()
+    assert list(server.temporary.iterdir()) == []
+    assert not server.calls.exists(), server.calls.read_text()
+    assert "Traceback" not in server.said()
 
 
 @pytest.fixture(scope="module")
@@ -269,25 +291,24 @@ def test_the_example_is_derained(page, server) -> None:
 
 
 def test_the_second_is_told_to_wait_and_whoever_stops_lets_it_through(
-    page, browser, server, tmp_path
+    page, browser, server, street
 ) -> None:
-    """Many changes keep the desk busy, until the first visitor gives up."""
-    rows, columns = np.mgrid[:700, :700]
-    clean = np.stack([0.3 + 0.2 * np.sin(rows / k) * np.cos(columns / 15) for k in (9, 12, 15)], 2)
-    rainy = udg.synthesize(clean.astype(np.float32), angle=10, seed=5).rainy
-    files.write(tmp_path / "big.jpg", files.quantize(rainy, np.float32, np.uint8))
     context = browser.new_context()
     second = context.new_page()
     second.goto(server.url)
     second.get_by_role("button", name="Try the example").wait_for()
-    give(page, tmp_path / "big.jpg")
+    server.hold.touch()
+    give(page, street)
     page.locator("#udg-stop").wait_for()
+    sync.expect(page.locator("#udg-status")).to_contain_text("Reading the photo")
     second.get_by_role("button", name="Try the example").click()
     waiting = second.locator("#udg-status").get_by_text("Waiting in line. One photo is before")
     waiting.wait_for(timeout=20_000)
     page.locator("#udg-stop").click()
     sync.expect(page.locator("#udg-status")).to_contain_text("Stopped", timeout=20_000)
     sync.expect(page.locator("#udg-download")).to_be_disabled()
+    sync.expect(waiting).to_be_hidden(timeout=20_000)
+    server.hold.unlink()
     done(second)
     context.close()
 
@@ -325,36 +346,20 @@ def test_every_control_can_be_reached_by_keyboard(page, street) -> None:
 
 
 def test_no_upload_outlives_its_page(browser, server, street) -> None:
-    for _ in range(100):  # those of the tests before are being closed
-        if not server.kept():
-            break
-        time.sleep(0.1)
-    assert server.kept() == []
+    assert server.is_empty()  # of the pages before
     context = browser.new_context()
     page = context.new_page()
     page.goto(server.url)
     page.get_by_role("button", name="Try the example").wait_for()
     give(page, street)
     done(page)
-    names = [path.name for path in server.kept()]
-    assert sorted(names) == ["street 1_derained.tif", "street 1_rain.png", "street 1.tif"]
-    link = next(path for path in server.kept() if path.suffix == ".tif")
-    address = f"{server.url}gradio_api/file={urllib.request.pathname2url(str(link))}"
+    names = {path.name: path for path in server.kept()}
+    assert sorted(names) == ["street 1.tif", "street 1_derained.tif", "street 1_rain.png"]
+    path = urllib.request.pathname2url(str(names["street 1_derained.tif"]))
+    address = f"{server.url}gradio_api/file={path}"
     assert urllib.request.urlopen(address).status == 200
     page.close()
-    for _ in range(100):
-        if not server.kept():
-            break
-        time.sleep(0.1)
-    assert server.kept() == []
+    assert server.is_empty()
     with pytest.raises(urllib.error.HTTPError):
         urllib.request.urlopen(address)
     context.close()
-
-
-def test_it_ends_without_a_trace_and_never_called_anybody(server) -> None:
-    """The last test: SIGTERM, as a service manager sends it."""
-    assert server.end() == 0
-    assert list(server.temporary.iterdir()) == []
-    assert not server.calls.exists(), server.calls.read_text()
-    assert "Traceback" not in Path(server.errors.name).read_text()

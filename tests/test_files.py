@@ -544,3 +544,21 @@ def test_exif_too_long_for_jpeg_is_left_out(folder):
     like = files.Picture(noise(), "PNG", exif=exif_blob() + b"\0" * 70_000)
     files.write(folder / "a.jpg", noise(), like)
     assert files.read(folder / "a.jpg").exif is None
+
+
+@pytest.mark.parametrize("suffix", SUFFIXES.values())
+def test_dimensions_are_known_without_decoding(folder, suffix, monkeypatch):
+    path = folder / f"picture{suffix}"
+    files.write(path, noise((9, 14, 3)))
+    monkeypatch.setattr(Image.Image, "load", None)
+    monkeypatch.setattr(tifffile.TiffPage, "asarray", None)
+    assert files.dimensions(path) == (14, 9)
+
+
+def test_dimensions_of_what_is_no_picture(folder):
+    (folder / "notes.png").write_text("rain")
+    with pytest.raises(FileError, match="not a picture"):
+        files.dimensions(folder / "notes.png")
+    (folder / "cut.png").write_bytes(b"\x89PNG\r\n\x1a\n" + b"\0" * 9)
+    with pytest.raises(FileError, match="damaged"):
+        files.dimensions(folder / "cut.png")

@@ -96,6 +96,19 @@ def test_large_frames_are_tiled_by_themselves(net, image, monkeypatch):
     assert shapes[0][-2:] == (16 + stream.reach, 16 + stream.reach)
 
 
+def test_progress_counts_tiles_and_may_end_the_work(net, image):
+    calls = []
+    derain(image, net, angle=0, tile=16, progress=lambda *counts: calls.append(counts))
+    assert calls == [(done, 4) for done in range(5)]
+
+    def ending(done, total):
+        if done == 2:
+            raise KeyError
+
+    with pytest.raises(KeyError):
+        derain(image, net, angle=0, tile=16, progress=ending)
+
+
 @pytest.mark.parametrize("angle", [0, 17.5, -45])
 def test_only_rain_is_rotated_back(net, image, angle):
     result = derain(image, net, angle=angle)

@@ -279,3 +279,13 @@ def test_wrong_arguments_are_refused(street, options, message):
 def test_wrong_pictures_are_refused(image, message):
     with pytest.raises(InvalidImage, match=message):
         udg.solve_tiles(image)
+
+
+def test_reduced_is_the_picture_shrunk(street, monkeypatch):
+    monkeypatch.setattr(tiles, "_AT_ONCE", 1000)  # in many strips
+    colours = np.stack([street, street // 2, street // 3, street], axis=2)
+    small = tiles.reduced(colours, 100)
+    assert small.shape == (71, 100, 3)
+    np.testing.assert_allclose(small[..., 1].mean(), (street // 2).mean() / 255, rtol=0.01)
+    same = tiles.reduced(colours, 1000)
+    np.testing.assert_allclose(same, colours[..., :3] / np.float32(255), rtol=1e-6)

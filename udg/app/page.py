@@ -311,8 +311,11 @@ def build(root: Path, desk: Desk, limits: Limits) -> gr.Blocks:
                 value = found.get(fact) if one == "auto" else one
                 return {} if value is None else {"value": round(value, digits)}
 
-            whence = "Judged from the photo" if auto["level"] else "Set by hand"
-            how = "set by hand" if not auto["angle"] else "nothing found" if dry else "found"
+            whence, how = "Set by hand", "set by hand"
+            if auto["level"]:
+                whence = "Judged from the photo" if shown else "That will be judged"
+            if auto["angle"]:
+                how = ("nothing found" if dry else "found") if shown else "to be found"
             return {
                 strength: gr.update(
                     value=0.5 if choice.strength is None else choice.strength, interactive=solver
@@ -369,7 +372,7 @@ def build(root: Path, desk: Desk, limits: Limits) -> gr.Blocks:
                 update = told(_progress(job, desk.ahead(job)))
                 if job.draft is not None and not drafted:
                     drafted = True
-                    update |= {view: _seen(photo, job.draft)}
+                    update |= {view: _seen(photo, job.draft)} | controls(session.choice, job.draft)
                 yield update
                 await asyncio.sleep(_LOOK)
             if session.job is not job or session.photo is not photo:

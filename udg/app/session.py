@@ -494,6 +494,7 @@ def _derained(job: Job, photo: Photo, choice: Choice, folder: Path) -> Shown:
     began = time.perf_counter()
     if photo.pixels > _DRAFT and choice.method == "solver":
         job.draft = _draft(job, photo, choice, began)
+    job.step("Solving")
     path = photo.path
     suffix = path.suffix if path.suffix.lower() in files.FORMATS else _suffix(photo)
     target = folder / f"{path.stem}_derained{suffix}"
@@ -546,11 +547,11 @@ class _Watch:
         self._passes, self._first, self._part = 0, 1.0, 0.0
 
     def __call__(self, checkpoint: Checkpoint) -> None:
+        goal, gap = 0.01, min(max(checkpoint.gap, 0.01), 1.0)  # it may be infinite at first
         if checkpoint.iteration == 0:
             self._passes += 1
-            self._first = min(max(checkpoint.gap, 0.02), 1.0)
-        goal = 0.01
-        done = math.log(self._first / max(checkpoint.gap, goal)) / math.log(self._first / goal)
+            self._first = max(gap, 2 * goal)
+        done = math.log(self._first / gap) / math.log(self._first / goal)
         part = (min(self._passes, 2) - 1 + min(max(done, 0.0), 1.0)) / 2
         self._part = max(self._part, part)
         self._job.step(self._stage, self._part)
