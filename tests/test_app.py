@@ -270,6 +270,15 @@ def test_an_error_of_the_method_is_the_jobs(tmp_path, scene, desk) -> None:
     assert session.result is None
 
 
+def test_errors_name_no_folder_of_the_server(tmp_path, scene, desk, monkeypatch) -> None:
+    session = Session(tmp_path, desk, Limits())
+    photo = session.open(png(tmp_path, scene))
+    photo.path.unlink()
+    job = session.start()
+    assert job.wait(60)
+    assert job.error == "cannot read street.png: it does not exist"
+
+
 # Waiting and giving up
 
 

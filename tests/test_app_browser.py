@@ -274,14 +274,31 @@ def test_what_is_too_large_is_refused_with_a_message(page, tmp_path) -> None:
     noise = np.random.default_rng(0).integers(0, 256, (700, 700, 3), np.uint8)
     files.write(tmp_path / "heavy.png", noise)
     give(page, tmp_path / "heavy.png")
-    message = page.get_by_text("maximum")
-    message.first.wait_for()
+    message = page.get_by_role("alert").filter(has_text="heavy.png").first
+    message.wait_for()
+    assert message.inner_text() == "heavy.png is larger than 1 MB; use a smaller file."
     flat = np.zeros((720, 720, 3), np.uint8)
     files.write(tmp_path / "wide.png", flat)
     give(page, tmp_path / "wide.png")
     message = page.get_by_role("alert").filter(has_text="wide.png").first
     message.wait_for()
     assert message.inner_text().startswith("wide.png has 720 × 720 pixels")
+
+
+def test_a_photo_can_be_dropped_anywhere(page, tmp_path) -> None:
+    files.write(tmp_path / "small.png", np.full((20, 30, 3), 90, np.uint8))
+    data = list((tmp_path / "small.png").read_bytes())
+    transfer = page.evaluate_handle(
+        "(data) => { const one = new DataTransfer();"
+        " one.items.add(new File([new Uint8Array(data)], 'small.png')); return one; }",
+        data,
+    )
+    page.dispatch_event("#udg-title", "drop", {"dataTransfer": transfer})
+    done(page)
+    sync.expect(page.locator(".udg-caption")).to_contain_text("small.png: 30 × 20, PNG, 8 bits")
+    sync.expect(page.locator("#udg-status")).to_contain_text("No rain was found")
+    page.locator("#udg-insist").click()
+    sync.expect(page.locator("#udg-status code")).to_contain_text("--rain-level 1", timeout=60_000)
 
 
 def test_the_example_is_derained(page, server) -> None:

@@ -19,11 +19,11 @@ from udg.app.session import Choice, Desk, Job, Limits, Photo, Session, Shown
 from udg.errors import UdgError
 from udg.settings import shortest_streak, widest_streak
 
-__all__ = ["THEME", "build", "stylesheet"]
+__all__ = ["build", "look"]
 
 Updates = dict[Any, Any]
 
-THEME = gr.themes.Base(
+_THEME = gr.themes.Base(
     primary_hue=gr.themes.colors.blue,
     neutral_hue=gr.themes.colors.gray,
     radius_size=gr.themes.sizes.radius_md,
@@ -54,9 +54,22 @@ def _asset(name: str) -> str:
     return (resources.files("udg.app") / name).read_text(encoding="utf-8")
 
 
-def stylesheet() -> str:
-    """The page's CSS."""
-    return _asset("page.css")
+def look(limits: Limits) -> dict[str, Any]:
+    """What Gradio is to be launched with.
+
+    Parameters
+    ----------
+    limits : Limits
+        What is refused.
+
+    Returns
+    -------
+    dict
+        Arguments for ``launch``.
+    """
+    script = _asset("page.js").replace("$MEGABYTES", f"{limits.megabytes:g}")
+    head = f'<meta name="referrer" content="no-referrer"><script>{script}</script>'
+    return {"theme": _THEME, "css": _asset("page.css"), "head": head}
 
 
 class _Sessions:
@@ -389,7 +402,8 @@ def build(root: Path, desk: Desk, limits: Limits) -> gr.Blocks:
                 update |= told(_refusal(job.error)) | {view: _seen(photo, shown)}
             else:
                 earlier = " The result before is shown." if shown else ""
-                update |= told(_status(f"Stopped.{earlier}")) | {view: _seen(photo, shown)}
+                update |= told(_status(f"Stopped.{earlier}"))
+                update[view] = _seen(photo, shown or job.draft)
             yield update
 
         async def opened(session: Session, upload: Path) -> AsyncIterator[Updates]:
@@ -425,7 +439,6 @@ def build(root: Path, desk: Desk, limits: Limits) -> gr.Blocks:
                 shutil.copyfile(path, folder / "example.png")
             async for update in opened(sessions.of(request), folder / "example.png"):
                 yield update
-            folder.rmdir()
 
         def chosen(name: str) -> Callable[[Any, gr.Request], AsyncIterator[Updates]]:
             """What happens when a control gets a value."""

@@ -87,7 +87,7 @@ def running(
         os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"
         # Gradio asks its own server whether it is up: not by way of a proxy.
         os.environ["NO_PROXY"] = ",".join(filter(None, [os.environ.get("NO_PROXY"), host, *_LOCAL]))
-        page, style = _page()
+        page = _page()
         desk = Desk()
         stack.callback(desk.close)
         blocks = page.build(root, desk, limits)
@@ -100,7 +100,7 @@ def running(
                 max_file_size=round(limits.megabytes * 1e6),
                 prevent_thread_lock=True,
                 quiet=True,
-                **style,
+                **page.look(limits),
                 **_ALONE,
             )
         except (OSError, OverflowError) as error:
@@ -126,11 +126,11 @@ _ALONE: dict[str, Any] = {
 }
 
 
-def _page() -> tuple[Any, dict[str, Any]]:
+def _page() -> Any:
     try:
         from udg.app import page
     except ImportError as error:
         if (error.name or "").partition(".")[0] == "gradio":
             raise MissingExtra("gradio", "app") from None
         raise
-    return page, {"theme": page.THEME, "css": page.stylesheet()}
+    return page

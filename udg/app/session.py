@@ -339,15 +339,17 @@ class Session:
         folder = self._new_folder()
         path = folder / upload.name
         try:
+            folder.mkdir(parents=True)
             try:
                 upload.replace(path)
             except OSError as error:
                 raise FileError(f"{upload.name} did not arrive; send it once more") from error
+            _remove_if_empty(upload.parent)
             self._check_size(path)
             photo = _opened(path)
         except UdgError as error:
             _remove(folder)
-            raise type(error)(str(error).replace(str(path), path.name)) from None
+            raise _by_name(error, path) from None
         with self._lock:
             self.cancel()
             if self.photo is not None:
@@ -391,14 +393,17 @@ class Session:
         photo, choice, folder = self.photo, self.choice, self._new_folder()
 
         def work(job: Job) -> Shown:
+            folder.mkdir(parents=True)
             try:
                 shown = _derained(job, photo, choice, folder)
                 with self._lock:
                     job.step("Done", 1)
                     old, self.result = self.result, shown
-            except BaseException:
+            except BaseException as error:
                 _remove(folder)
                 _remove_if_empty(self.folder)  # the session may be over
+                if isinstance(error, UdgError):
+                    raise _by_name(error, photo.path, folder) from None
                 raise
             _remove_result(old)
             return shown
@@ -431,9 +436,15 @@ class Session:
 
     def _new_folder(self) -> Path:
         self._count += 1
-        folder = self.folder / str(self._count)
-        folder.mkdir(parents=True)
-        return folder
+        return self.folder / str(self._count)
+
+
+def _by_name(error: UdgError, *paths: Path) -> UdgError:
+    """The error without folders that mean nothing to whoever sees the page."""
+    text = str(error)
+    for path in paths:
+        text = text.replace(str(path), path.name)
+    return FileError(text) if isinstance(error, FileError) else error
 
 
 def _remove(folder: Path) -> None:

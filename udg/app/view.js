@@ -59,19 +59,5 @@ window.addEventListener("udg-turned", (event) => {
   draw();
 });
 
-// A photo may be dropped anywhere; it must not replace the page.
-const slot = () => document.querySelector("#udg-drop input[type=file], #udg-last input[type=file]");
-window.addEventListener("dragover", (event) => event.preventDefault());
-window.addEventListener("drop", (event) => {
-  if (event.defaultPrevented || !event.dataTransfer.files.length) return;
-  event.preventDefault();
-  const input = slot();
-  if (!input) return;
-  const one = new DataTransfer();
-  one.items.add(event.dataTransfer.files[0]);
-  input.files = one.files;
-  input.dispatchEvent(new Event("change", { bubbles: true }));
-});
-
 watch("value", draw);
 draw();
