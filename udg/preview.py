@@ -22,6 +22,7 @@ __all__ = [
     "Thumbnail",
     "data_uri",
     "encoded",
+    "picture_of",
     "rain_gain",
     "rain_picture",
     "resized",
@@ -98,8 +99,8 @@ class Preview(NamedTuple):
         Preview
         """
         before, after = (_light(image, pixels, side) for pixels in (image.pixels, derained))
-        deep = str(image.pixels.dtype).removeprefix("torch.") != "uint8"
         layer = _shrunk(_host(rain), side)
+        deep = str(image.pixels.dtype).removeprefix("torch.") != "uint8"
         return cls._shown(before, after, layer, signed=signed, deep=deep, side=side)
 
     @classmethod
@@ -168,6 +169,11 @@ class Shown:
         )
         row = f'<div style="display:flex;flex-wrap:wrap;gap:{_GAP}px">{figures}</div>'
         return f"<div>{row}<div>{html.escape(self._words())}</div></div>"
+
+
+def picture_of(image: PreparedImage, side: int) -> Bytes:
+    """An image as it is shown, RGB, the longer side at most so many pixels."""
+    return resized(_rgb(_light(image, image.pixels, side)), side)
 
 
 def rain_in_words(result: Any) -> str:
