@@ -212,7 +212,8 @@ def gradient_histograms(
     rain : array of shape (H, W), or iterable of such
         Rain layers, 1 is full light: ``Result.rain``, ``Synthetic.rain``.
     angle : float
-        Direction of the streaks, degrees clockwise from vertical, in which all are turned first.
+        Direction of the streaks, degrees clockwise from vertical. All are turned by it first, and
+        what that leaves empty is filled with their mirror images.
     bins : int
         Their number, odd, so that one is around 0.
     limit : float

@@ -33,6 +33,8 @@ _PAGE = 9_500_000  # bytes of all pictures, so that the page stays below 10 MB
 _MOST, _LEAST = 1_500_000, 6_000  # bytes of one entry's pictures, whatever their number
 _FORMAT, _QUALITY = "WebP", 82
 _SMALLEST = 48  # pixels a side
+_MARGIN = 0.97  # of the side that should just fit
+_WORTH_IT = 1.1  # times as long a side is worth another try
 
 
 def budget(count: int) -> int:
@@ -98,24 +100,39 @@ def encode(
         ``pictures``, a WebP file each; ``shown``, their width and height; ``gain`` and
         ``exposure``.
     """
-    planes = {name: getattr(preview, name) for name in parts}
-    longest = max(preview.before.shape[:2])
-    side = longest
-    while True:
-        small = {name: resized(plane, side) for name, plane in planes.items()}
-        pictures = {name: encoded(plane, _FORMAT, _QUALITY) for name, plane in small.items()}
-        excess = sum(map(len, pictures.values())) / limit
-        if excess <= 1 or side <= _SMALLEST:
+    side = longest = max(preview.before.shape[:2])
+
+    def guess() -> int:
+        """Bytes grow about as pixels do."""
+        return int(_MARGIN * side * (limit / size) ** 0.5)
+
+    pictures, shown = _at(preview, parts, side)
+    size = sum(map(len, pictures.values()))
+    while size > limit and side > _SMALLEST:
+        side = max(_SMALLEST, guess())
+        pictures, shown = _at(preview, parts, side)
+        size = sum(map(len, pictures.values()))
+    # Noise is lost by shrinking, which may leave room.
+    while size <= limit and (larger := min(longest, guess())) > _WORTH_IT * side:
+        more, larger_shown = _at(preview, parts, larger)
+        if sum(map(len, more.values())) > limit:
             break
-        # Bytes grow a little slower than pixels do.
-        side = max(_SMALLEST, int(0.97 * side / excess**0.5))
-    height, width = small[parts[0]].shape[:2]
+        side, pictures, shown = larger, more, larger_shown
+        size = sum(map(len, pictures.values()))
     return {
         "pictures": pictures,
-        "shown": [width, height],
+        "shown": shown,
         "gain": _short(preview.gain),
         "exposure": _short(preview.exposure),
     }
+
+
+def _at(preview: Preview, parts: Sequence[str], side: int) -> tuple[dict[str, bytes], list[int]]:
+    """Pictures as files, and their width and height."""
+    small = {name: resized(getattr(preview, name), side) for name in parts}
+    height, width = small[parts[0]].shape[:2]
+    files = {name: encoded(plane, _FORMAT, _QUALITY) for name, plane in small.items()}
+    return files, [width, height]
 
 
 def entries(
