@@ -299,6 +299,21 @@ def test_after_an_interrupt_nothing_more_is_looked_at(tmp_path):
     assert "cannot read" in entry["notes"][0]
 
 
+def test_page_says_what_was_left_and_appears_whole_or_not_at_all(tmp_path):
+    page = tmp_path / "p.html"
+    size = report.write(page, [], title="<rain>", left=3)
+    text = page.read_text(encoding="utf-8")
+    assert page.stat().st_size == size
+    assert '"left":3' in text
+    assert "<title>&lt;rain&gt;</title>" in text
+    with pytest.raises(TypeError):
+        report.write(page, [{"pictures": {1, 2}, (1, 2): 3}])
+    assert page.read_text(encoding="utf-8") == text
+    with pytest.raises(FileError, match="its folder does not exist"):
+        report.write(tmp_path / "none" / "p.html", [])
+    assert [path.name for path in tmp_path.iterdir()] == ["p.html"]
+
+
 def test_results_without_proof_are_not_numbers():
     pixels = scene((20, 20))
     result = SimpleNamespace(
