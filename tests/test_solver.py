@@ -328,3 +328,15 @@ def test_layers_take_out_rain_of_several_directions(scene):
     found = udg.solve(both, n_layers=2)
     assert sorted(round(layer.angle / 5) for layer in found.layers) == [-4, 4]
     assert udg.solve(both).layers == ()
+
+
+def test_trace_joins_the_histories_of_all_passes(rainy):
+    result = udg.solve(rainy, angle=0, history=True)
+    first, last = result.trace
+    assert (first,) == result.drafts
+    assert [point[2:] for point in last] == [point[2:] for point in result.history]
+    assert last[0].iteration == first[-1].iteration
+    assert last[-1].iteration == result.iterations
+    assert last[-1].seconds == pytest.approx(result.seconds)
+    assert udg.solve(rainy, angle=0).trace == udg.solve(rainy, angle=0).drafts == ()
+    assert udg.solve(rainy, angle=0, passes=1, history=True).drafts == ()

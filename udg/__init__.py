@@ -26,14 +26,15 @@ from udg.tiles import TiledResult, solve_tiles
 
 if TYPE_CHECKING:
     from udg import net as net
+    from udg import plot as plot
 else:
 
     def __getattr__(name):
-        """`udg.net` on first use: it needs torch, which nothing else here does."""
-        if name == "net":
+        """`udg.net` and `udg.plot` on first use: nothing else here needs torch or matplotlib."""
+        if name in ("net", "plot"):
             import importlib
 
-            return importlib.import_module("udg.net")
+            return importlib.import_module(f"udg.{name}")
         raise AttributeError(f"module 'udg' has no attribute {name!r}")
 
 

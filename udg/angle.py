@@ -15,7 +15,7 @@ from udg.backend import to_numpy
 from udg.errors import InvalidInput
 from udg.image import BlockMeans, DataRange, prepare, shrunk
 
-__all__ = ["Angle", "estimate_angle"]
+__all__ = ["Angle", "AngleCurve", "angle_curve", "estimate_angle"]
 
 Floats = np.ndarray[Any, np.dtype[Any]]
 
@@ -30,7 +30,7 @@ _PATCHES = ((64, ((4, 12), (6, 20))), (128, ((4, 15), (6, 30))))  # side, and ra
 _SMALLEST = 12  # side of the smallest patch that has a direction
 _STEP = 0.5  # degrees between directions tried
 _SMOOTH = 2.0  # degrees, σ
-_RIVAL = 12.0  # degrees; peaks nearer than this are the same streaks
+RIVAL = 12.0  # degrees; peaks nearer than this are the same streaks
 _NEAR = 1.0  # degrees; how far `_most_coherent` looks to either side
 _FINE = 0.05  # degrees between the directions it tries
 _BIN = 0.25  # pixels; its lines' width, before they are smoothed by …
@@ -54,6 +54,31 @@ class Angle(NamedTuple):
 
     degrees: float
     confidence: float
+
+
+class AngleCurve(NamedTuple):
+    """The score of every direction, and what `estimate_angle` makes of it.
+
+    Attributes
+    ----------
+    degrees : array, shape (360,)
+        Directions in [−90, 90), clockwise from vertical.
+    scores : array, shape (360,)
+        How far the details' autocorrelation extends along each; all 0 without features.
+    judged : array of bool, shape (360,)
+        The directions that count: within ±limit, at least those of rain.
+    angle : Angle
+        The answer.
+    rival : float or None
+        The best direction more than 12° from the answer, whose score decides on the confidence:
+        ``confidence = (best − rival's) / (largest − smallest)`` of the scores that count.
+    """
+
+    degrees: Floats
+    scores: Floats
+    judged: np.ndarray[Any, np.dtype[np.bool_]]
+    angle: Angle
+    rival: float | None
 
 
 def estimate_angle(
@@ -105,19 +130,79 @@ def estimate_angle(
     """
     if method not in ("spectrum", "tilt"):
         raise InvalidInput(f"method is {method!r}; give 'spectrum' or 'tilt'")
-    if sign not in ("bright", "both"):
-        raise InvalidInput(f"sign is {sign!r}; give 'bright' or 'both'")
-    if not 0 < limit <= 90:
-        raise InvalidInput(f"limit is {limit}; give a number of degrees above 0, at most 90")
-    luma = to_numpy(prepare(image, data_range).luma())
-    details = bright_details(luma) if sign == "bright" else signed_details(luma)
-    if min(details.shape) < _SMALLEST or not details.any():
+    details = _details_of(image, sign, limit, data_range)
+    if not _has_direction(details):
         return Angle(0.0, 0.0)
     if method == "tilt":
         from udg.tilt import tilt_angle
 
         return Angle(*tilt_angle(details, limit=limit))
-    found = _peak(*direction_scores(details), limit)
+    return _of_curve(details, *direction_scores(details), sign, limit)
+
+
+def angle_curve(
+    image: Any,
+    *,
+    sign: Literal["bright", "both"] = "bright",
+    limit: float = 45.0,
+    data_range: DataRange | None = None,
+) -> AngleCurve:
+    """Score every direction, as `estimate_angle` does with ``method="spectrum"``.
+
+    `udg.plot.angle_curve` draws it.
+
+    Parameters
+    ----------
+    image : array_like, shape (H, W) or (H, W, C)
+        Rainy or striped; its luma is used. Never modified.
+    sign : {"bright", "both"}
+        As in `estimate_angle`.
+    limit : float
+        As in `estimate_angle`.
+    data_range : float or (float, float), optional
+        As in `udg.image.prepare`.
+
+    Returns
+    -------
+    AngleCurve
+        Its ``angle`` is what `estimate_angle` returns.
+
+    Raises
+    ------
+    InvalidImage
+        The image cannot be used; see `udg.image.prepare`.
+    InvalidInput
+        Unknown sign, or a limit outside (0, 90].
+    """
+    details = _details_of(image, sign, limit, data_range)
+    angles = np.arange(-90, 90, _STEP)
+    judged = _judged(angles, limit)
+    if not _has_direction(details):
+        return AngleCurve(angles, np.zeros_like(angles), judged, Angle(0.0, 0.0), None)
+    angles, scores = direction_scores(details)
+    found = _of_curve(details, angles, scores, sign, limit)
+    away = np.flatnonzero(judged & _away(angles, found.degrees))
+    rival = float(angles[away[scores[away].argmax()]]) if scores.any() else None
+    return AngleCurve(angles, scores, judged, found, rival)
+
+
+def _details_of(image: Any, sign: str, limit: float, data_range: DataRange | None) -> Floats:
+    """What tells the direction in an image."""
+    if sign not in ("bright", "both"):
+        raise InvalidInput(f"sign is {sign!r}; give 'bright' or 'both'")
+    if not 0 < limit <= 90:
+        raise InvalidInput(f"limit is {limit}; give a number of degrees above 0, at most 90")
+    luma = to_numpy(prepare(image, data_range).luma())
+    return bright_details(luma) if sign == "bright" else signed_details(luma)
+
+
+def _has_direction(details: Floats) -> bool:
+    return min(details.shape) >= _SMALLEST and bool(details.any())
+
+
+def _of_curve(details: Floats, angles: Floats, scores: Floats, sign: str, limit: float) -> Angle:
+    """The best direction of a curve; that of stripes, which run through, once more refined."""
+    found = _peak(angles, scores, limit)
     if sign == "bright" or found.confidence == 0:
         return found
     return Angle(_most_coherent(details, found.degrees, limit), found.confidence)
@@ -270,8 +355,7 @@ def _mean_along(correlation: Floats, angles: Floats, first: float, last: float) 
 
 def _peak(angles: Floats, scores: Floats, limit: float) -> Angle:
     """Refine the best direction within ±limit by a parabola and measure its lead."""
-    # Judged against the directions of rain at least, however narrow the search.
-    judged = np.abs(angles) <= max(limit, 45.0)
+    judged = _judged(angles, limit)
     spread = float(np.ptp(scores[judged]))
     if spread == 0:
         return Angle(0.0, 0.0)
@@ -282,9 +366,18 @@ def _peak(angles: Floats, scores: Floats, limit: float) -> Angle:
     # At the end of the range the score may still rise: no peak, no parabola.
     peaked = top >= max(left, right) and bend < 0
     degrees = float(angles[best]) + (_STEP * 0.5 * (left - right) / bend if peaked else 0.0)
-    distance = np.abs((angles - degrees + 90) % 180 - 90)
-    lead = top - float(scores[judged & (distance > _RIVAL)].max())
+    lead = top - float(scores[judged & _away(angles, degrees)].max())
     return Angle(min(max(degrees, -limit), limit), min(max(lead / spread, 0.0), 1.0))
+
+
+def _judged(angles: Floats, limit: float) -> np.ndarray[Any, np.dtype[np.bool_]]:
+    """Which directions count: those of rain at least, however narrow the search."""
+    return np.asarray(np.abs(angles) <= max(limit, 45.0))
+
+
+def _away(angles: Floats, degrees: float) -> np.ndarray[Any, np.dtype[np.bool_]]:
+    """Which directions are too far from one to be the same streaks."""
+    return np.asarray(np.abs((angles - degrees + 90) % 180 - 90) > RIVAL)
 
 
 def _most_coherent(details: Floats, degrees: float, limit: float) -> float:

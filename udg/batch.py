@@ -50,6 +50,7 @@ __all__ = [
     "plan",
     "run",
     "synthesize_file",
+    "view_file",
 ]
 
 #: Pixels beyond which a picture is solved by tiles. In one piece it takes some 140 bytes a pixel
@@ -105,6 +106,11 @@ class Task:
         """The files that this task writes."""
         return [path for path in (self.rain, self.target) if path is not None]
 
+    def names(self) -> dict[str, str]:
+        """Its files, as JSON can hold them."""
+        names = {"input": self.source, "output": self.target, "rain": self.rain}
+        return {name: str(path) for name, path in names.items() if path is not None}
+
 
 @dataclass
 class Outcome:
@@ -122,6 +128,8 @@ class Outcome:
         The traceback of the failure.
     notes : list of str
         Warnings that were logged on the way.
+    view : dict, optional
+        Small pictures and curves for `udg.report`, if they were asked for.
     """
 
     task: Task
@@ -129,9 +137,16 @@ class Outcome:
     error: str | None = None
     details: str | None = None
     notes: list[str] = field(default_factory=list)
+    view: dict[str, Any] | None = None
+
+    def as_dict(self) -> dict[str, Any]:
+        """Its files, how it went and what is known, as JSON can hold it; without the view."""
+        failed = self.error is not None
+        result = {"error": self.error} if failed else self.facts
+        return {**self.task.names(), "status": "failed" if failed else "done", **result}
 
 
-Work = Callable[[Task], dict[str, Any]]
+Work = Callable[[Task], dict[str, Any]]  # facts; what is called "view" goes to `Outcome.view`
 
 
 # Planning
@@ -363,6 +378,7 @@ def _attempt(work: Work, task: Task) -> Outcome:
     with _collected_warnings(outcome.notes):
         try:
             outcome.facts = work(task)
+            outcome.view = outcome.facts.pop("view", None)
         except Exception as error:
             outcome.error = _in_words(error)
             outcome.details = traceback.format_exc()
@@ -529,6 +545,7 @@ def derain_file(
     settings: dict[str, Any],
     tiling: Tiling = Tiling(),
     progress: Callable[[int, int], object] | None = None,
+    view: int | None = None,
 ) -> dict[str, Any]:
     """Read, derain and write one picture; ``settings`` go to `derain`.
 
@@ -538,22 +555,51 @@ def derain_file(
 
     The rain layer is a 16-bit grey PNG, as faint rain would lose its steps in 8 bits: black is none
     and white full light, or for ``model="signed"`` middle grey is none.
+
+    ``view`` is the number of bytes that pictures for `udg.report` may take.
     """
-    from udg import windows
+    from udg import report, windows
 
     assert task.target is not None
     format_of(task.target)  # better now than after the work
     with windows.opened(task.source) as picture:
         shape = picture.pixels.shape
         if math.prod(shape[:2]) > tiling.above and settings.get("method") != "net":
-            return _derain_by_tiles(task, picture, settings, tiling, progress)
+            return _derain_by_tiles(task, picture, settings, tiling, progress, view)
         picture = replace(picture, pixels=np.asarray(picture.pixels[:, :]))
     if settings.get("method") == "net" and progress is not None:
         settings = {**settings, "progress": progress}
+    if view is not None and settings.get("method") != "net":
+        settings = {**settings, "history": True}
     result, facts = derain(picture.pixels, settings)
     signed = getattr(result, "model", "rain") == "signed"
     _write_both(task, result.derained, result.rain, picture, signed)
+    if view is not None:
+        facts["view"] = report.view(picture.pixels, result, view)
     return facts
+
+
+def view_file(task: Task, limit: int) -> dict[str, Any]:
+    """Look at a picture without deraining it, and at its result if there is one.
+
+    There are no facts but a view for `udg.report`, whose pictures take so many bytes at most.
+    """
+    from udg import report, windows
+    from udg.preview import Preview, Thumbnail
+    from udg.tiles import survey
+
+    with windows.opened(task.source) as picture:
+        shape, before = picture.pixels.shape, survey(picture.pixels).thumbnail
+    after, parts = before, ["before"]
+    if task.target is not None:
+        with windows.opened(task.target) as result:
+            after = survey(result.pixels).thumbnail
+        parts += ["after", "rain"]
+    if before.shape != after.shape:
+        raise FileError(f"{task.target} differs in shape from {task.source}; derain it again")
+    both = Preview.of_thumbnail(Thumbnail(before, before - after), signed=False, side=report.SIDE)
+    view = report.encode(both, limit, parts)
+    return {"view": {**view, "size": [shape[1], shape[0]], "difference": True}}
 
 
 def derain(pixels: Any, settings: dict[str, Any]) -> tuple[Any, dict[str, Any]]:
@@ -634,9 +680,10 @@ def _derain_by_tiles(
     settings: dict[str, Any],
     tiling: Tiling,
     progress: Callable[[int, int], object] | None,
+    view: int | None,
 ) -> dict[str, Any]:
     import udg
-    from udg import windows
+    from udg import report, windows
 
     assert task.target is not None
     shape, sides = picture.pixels.shape, {"tile": tiling.tile, "overlap": tiling.overlap}
@@ -654,7 +701,10 @@ def _derain_by_tiles(
         )
         if task.rain is not None and layer is not None:
             write(task.rain, layer, overwrite=True)
-    return facts_of(result) | _rain_facts(result) | _tile_facts(result)
+    facts = facts_of(result) | _rain_facts(result) | _tile_facts(result)
+    if view is not None:
+        facts["view"] = report.view(None, result, view)
+    return facts
 
 
 def synthesize_file(task: Task, settings: dict[str, Any]) -> dict[str, Any]:

@@ -107,6 +107,13 @@ _recursive = click.option("--recursive", is_flag=True, help="Search folders in f
 _json = click.option(
     "--json", "report", type=_path, metavar="FILE|-", help="Write results as JSON; - is stdout."
 )
+_page = click.option(
+    "--report",
+    "page",
+    type=_path,
+    metavar="FILE.html",
+    help="Write a page with all pictures, before and after: one file, for any browser.",
+)
 _overwrite = click.option("--overwrite", is_flag=True, help="Replace existing files.")
 _resume = click.option("--resume", is_flag=True, help="Skip pictures whose results exist.")
 _jobs = click.option(
@@ -279,6 +286,7 @@ def _tiling(tile: int | Literal["auto", "off"], overlap: int | None, angle_per_t
 @click.option("--save-rain", is_flag=True, help="Write the rain, <name>_rain.png, 16-bit grey.")
 @_recursive
 @_json
+@_page
 @_jobs
 @_dask
 @_resume
@@ -293,6 +301,7 @@ def derain(
     save_rain: bool,
     recursive: bool,
     report: Path | None,
+    page: Path | None,
     jobs: int,
     dask: str | None,
     resume: bool,
@@ -320,7 +329,8 @@ def derain(
         if angle_per_tile and (chosen["angle"] != "auto" or chosen.get("n_layers", 1) != 1):
             raise click.UsageError("--angle-per-tile is for --angle auto and one layer")
         todo, done = _plan(inputs, output, save_rain, recursive, overwrite, resume)
-        work = functools.partial(batch.derain_file, settings=chosen, tiling=tiling)
+        limit = _page_budget(page, [*todo, *done])
+        work = functools.partial(batch.derain_file, settings=chosen, tiling=tiling, view=limit)
         outcomes, interrupted = _run(todo, work, quiet, jobs, dask, parts=True)
         if not quiet and report != Path("-"):
             net = chosen.get("method") == "net"
@@ -338,7 +348,11 @@ def derain(
                 ],
             )
         _write_report(report, _as_json(outcomes, done, interrupted))
-        _finish(outcomes, quiet, debug, interrupted, done=len(done), left=len(todo) - len(outcomes))
+        left = len(todo) - len(outcomes)
+        if page is not None:
+            cluster = {"jobs": jobs, "dask": dask}
+            _write_page(page, outcomes, done, chosen, left, interrupted, quiet, **cluster)
+        _finish(outcomes, quiet, debug, interrupted, done=len(done), left=left)
 
 
 @main.command()
@@ -968,22 +982,10 @@ def _print_scores(result: Evaluation, quiet: bool) -> None:
 def _as_json(
     outcomes: Sequence[Outcome], done: Sequence[Task], interrupted: bool
 ) -> dict[str, Any]:
-    files = [
-        {
-            **_names(outcome.task),
-            "status": "failed" if outcome.error is not None else "done",
-            **({"error": outcome.error} if outcome.error is not None else outcome.facts),
-        }
-        for outcome in outcomes
-    ]
-    files += [{**_names(task), "status": "skipped"} for task in done]
+    files = [outcome.as_dict() for outcome in outcomes]
+    files += [{**task.names(), "status": "skipped"} for task in done]
     failed = sum(file["status"] == "failed" for file in files)
     return {"files": files, "failed": failed, "interrupted": interrupted}
-
-
-def _names(task: Task) -> dict[str, Any]:
-    names = {"input": task.source, "output": task.target, "rain": task.rain}
-    return {name: str(path) for name, path in names.items() if path is not None}
 
 
 def _write_report(report: Path | None, content: dict[str, Any]) -> None:
@@ -999,6 +1001,46 @@ def _write_report(report: Path | None, content: dict[str, Any]) -> None:
     write_bytes(report, text.encode(), overwrite=True)
 
 
+def _page_budget(page: Path | None, tasks: Sequence[Task]) -> int | None:
+    """Bytes for each picture in the page, once it is known that there can be one."""
+    if page is None:
+        return None
+    from udg import batch, report
+
+    if page.suffix.lower() not in (".html", ".htm"):
+        raise click.UsageError(f"--report writes a page for a browser; {page} should end in .html")
+    if page.is_dir():
+        raise click.UsageError(f"--report: {page} is a folder; give a file")
+    batch.make_folder(page.parent)
+    return report.budget(len(tasks))
+
+
+def _write_page(
+    page: Path,
+    outcomes: Sequence[Outcome],
+    done: Sequence[Task],
+    settings: dict[str, Any],
+    left: int,
+    interrupted: bool,
+    quiet: bool,
+    **where: Any,
+) -> None:
+    """Write the report for a browser; what an older one tells of skipped pictures is kept."""
+    from udg import report
+
+    entries = report.entries(
+        outcomes,
+        done,
+        known=report.earlier(page, done),
+        asked=settings.get("rain_level", "auto"),
+        look=not interrupted,
+        **where,
+    )
+    size = report.write(page, entries, settings=settings, left=left)
+    if not quiet:
+        click.echo(f"udg: {page} shows them, {size / 1e6:.1f} MB", err=True)
+
+
 def _side_by_side(
     pixels: NDArray[np.uint8], derained: NDArray[np.float32], rain: NDArray[np.float32]
 ) -> tuple[NDArray[np.uint8], float]:
@@ -1006,10 +1048,11 @@ def _side_by_side(
     import numpy as np
 
     from udg.files import quantize
-    from udg.image import visible_gain
+    from udg.preview import rain_gain, rain_picture
 
-    gain = visible_gain(rain)
-    layer = quantize(np.repeat(rain[:, :, None] * gain, 3, axis=2), np.float32, np.uint8)
+    gain = rain_gain(rain)
+    light = rain_picture(rain, gain)
+    layer = quantize(np.repeat(light[:, :, None], 3, axis=2), np.float32, np.uint8)
     bar = np.full((pixels.shape[0], 8, 3), 255, np.uint8)
     result = quantize(derained, np.uint8, np.uint8)
     return np.concatenate([pixels, bar, result, bar, layer], axis=1), gain

@@ -26,7 +26,6 @@ __all__ = [
     "check_shape",
     "prepare",
     "shrunk",
-    "visible_gain",
 ]
 
 Array = Any  # NumPy, CuPy or torch; the namespace is taken from the value
@@ -204,21 +203,6 @@ def shrunk(
     size = tuple(max(least, round(side // step * step * scale)) for side in shape[:2])
     small = resize(means, size, order=1, anti_aliasing=True)  # type: ignore[no-untyped-call]
     return np.asarray(small, dtype=np.float32)
-
-
-def visible_gain(rain: np.ndarray[Any, Any]) -> float:
-    """How much brighter to show a rain layer, at least 1: most of it is faint.
-
-    Parameters
-    ----------
-    rain : array
-        1 is full light.
-
-    Returns
-    -------
-    float
-    """
-    return max(1.0, 0.9 / max(float(np.percentile(rain, 99.9)), 0.01))
 
 
 def prepare(image: Array, data_range: DataRange | None = None) -> PreparedImage:

@@ -45,6 +45,9 @@ class Synthetic(NamedTuple):
     rainy: Array
     rain: Array
 
+    def __repr__(self) -> str:
+        return f"<Synthetic {'×'.join(map(str, self.rainy.shape))}: rainy, rain>"
+
 
 class _Streaks(NamedTuple):
     """Streaks as columns: centre (pixels), angle (radians), length, width, peak."""

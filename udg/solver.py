@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any, Literal, NamedTuple
 
@@ -18,6 +18,7 @@ from udg.method import Estimate, Method
 from udg.objective import Model, Problem, Weights
 from udg.operators import Boundary
 from udg.presence import Crowding, caution, reweighting
+from udg.preview import Preview, Shown, rain_in_words
 from udg.rotation import rotate, rotated_shape, unrotate
 from udg.settings import (
     MOST_LAYERS,
@@ -66,10 +67,14 @@ class Solved(NamedTuple):
         """The frame's light."""
         return self.problem.Y
 
+    def __repr__(self) -> str:
+        height, width = self.Y.shape
+        return f"<Solved {height}×{width}: problem, X, R, duals>"
 
-@dataclass(frozen=True)
-class Result:
-    """A decomposed image.
+
+@dataclass(frozen=True, repr=False)
+class Result(Shown):
+    """A decomposed image; a notebook shows it as before, derained and rain.
 
     Attributes
     ----------
@@ -100,16 +105,20 @@ class Result:
         Of the last pass; empty unless asked for.
     solved : Solved
         Problem, X, R and duals of the frame that was solved in the last pass.
+    image : PreparedImage
+        What was decomposed: ``image.pixels`` is the array that was given, not a copy.
     layers : tuple of Result
         One a direction if rain of several was asked for, each from what the one before left;
         ``derained``, ``rain`` and ``background`` are then of all together, and everything else of
         the first. Empty for a single direction.
     shift : float
         Signed model: what the gauge moved from rain to background.
+    drafts : tuple of tuple of Checkpoint
+        Histories of the passes before the last, if ``history`` was asked for.
     """
 
-    derained: Array = field(repr=False)
-    rain: Array = field(repr=False)
+    derained: Array
+    rain: Array
     rain_level: float
     angle: float
     confidence: float | None
@@ -120,10 +129,12 @@ class Result:
     iterations: int
     seconds: float
     reason: Reason
-    history: tuple[Checkpoint, ...] = field(repr=False)
-    solved: Solved = field(repr=False)
-    layers: tuple[Result, ...] = field(default=(), repr=False)
-    shift: float = field(default=0.0, repr=False)
+    history: tuple[Checkpoint, ...]
+    solved: Solved
+    image: PreparedImage
+    layers: tuple[Result, ...] = ()
+    shift: float = 0.0
+    drafts: tuple[tuple[Checkpoint, ...], ...] = ()
 
     @cached_property
     def background(self) -> Array:
@@ -137,6 +148,34 @@ class Result:
         X, shape = self.solved.X, (self.rain.shape[0], self.rain.shape[1])
         fine = X.shape[1] // rotated_shape(shape, self.angle)[1]
         return unrotate(X, self.angle, shape, fine) + self.shift
+
+    @property
+    def trace(self) -> tuple[tuple[Checkpoint, ...], ...]:
+        """The history of each pass, iterations and seconds counted on from the one before.
+
+        Energies of different passes are of different problems: the doubt is another. Empty unless
+        ``history`` was asked for.
+        """
+        passes: list[tuple[Checkpoint, ...]] = []
+        iterations, seconds = 0, 0.0
+        for history in (*self.drafts, self.history):
+            moved = (
+                point._replace(
+                    iteration=iterations + point.iteration, seconds=seconds + point.seconds
+                )
+                for point in history
+            )
+            if history:
+                passes.append(tuple(moved))
+                iterations, seconds = passes[-1][-1][:2]
+        return tuple(passes)
+
+    def _words(self) -> str:
+        return rain_in_words(self)
+
+    def _preview(self, side: int) -> Preview:
+        signed = self.model == "signed"
+        return Preview.of(self.image, self.derained, self.rain, signed=signed, side=side)
 
 
 def solve(
@@ -305,7 +344,7 @@ def _layer(
     fine = fineness(settings, degrees)
     problem = frame_problem(rotate(light_of(image, settings), degrees, fine), settings, fine)
     start = None if warm_start is None else _earlier(warm_start, problem)
-    problem, minimum = _passes(image, problem, settings, direction, start)
+    problem, minimum, drafts = _passes(image, problem, settings, direction, start)
     X, R, duals = minimum.estimate
     rain = unrotate(R, degrees, shape, fine)
     shift = float(centre(rain, settings.gauge)) if settings.model == "signed" else 0.0
@@ -326,7 +365,9 @@ def _layer(
         reason=minimum.reason,
         history=minimum.history,
         solved=Solved(problem, X, R, duals),
+        image=image,
         shift=shift,
+        drafts=drafts,
     )
 
 
@@ -336,8 +377,11 @@ def _passes(
     settings: Settings,
     direction: Direction,
     start: Estimate | None,
-) -> tuple[Problem, Minimum]:
-    """Solve once or, in the rain model, again with the doubts that the pass before raised."""
+) -> tuple[Problem, Minimum, tuple[tuple[Checkpoint, ...], ...]]:
+    """Solve once or, in the rain model, again with the doubts that the pass before raised.
+
+    Gives the last problem, its minimum, and the histories of the passes before.
+    """
     xp, degrees, level = array_namespace(problem.Y), direction.degrees, direction.level
     passes, doubt, reuse = settings.passes, 1.0, False
     if settings.model == "rain" and level == 0:
@@ -347,6 +391,7 @@ def _passes(
         doubt = caution(level)
         problem = replace(problem, doubt=xp.full_like(problem.Y, doubt))
     iterations, seconds = 0, 0.0
+    histories: list[tuple[Checkpoint, ...]] = []
     for left in reversed(range(passes)):
         minimum = minimize(
             problem,
@@ -359,11 +404,13 @@ def _passes(
             callback=settings.callback,
         )
         iterations, seconds = iterations + minimum.iterations, seconds + minimum.seconds
+        histories.append(minimum.history)
         if left == 0 or minimum.reason != "gap":
             break
         start, reuse = minimum.estimate, True
         problem = replace(problem, doubt=doubt * _doubts(image, start.R, settings, degrees))
-    return problem, minimum._replace(iterations=iterations, seconds=seconds)
+    drafts = tuple(histories[:-1]) if settings.history else ()
+    return problem, minimum._replace(iterations=iterations, seconds=seconds), drafts
 
 
 def _doubts(image: PreparedImage, R: Array, settings: Settings, degrees: float) -> Array:

@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from itertools import groupby
 from tempfile import TemporaryFile
 from typing import Any, Literal, NamedTuple
@@ -32,6 +32,7 @@ from udg.iteration import Reason, minimize
 from udg.method import Estimate
 from udg.objective import Model, Weights
 from udg.presence import Crowding, caution, reweighting
+from udg.preview import Preview, Shown, Thumbnail, rain_in_words
 from udg.rotation import common_grid, rotate, unrotate
 from udg.settings import (
     MOST_LAYERS,
@@ -422,9 +423,9 @@ def _angle(image: PreparedImage, whole: Whole) -> float:
 # All of them
 
 
-@dataclass(frozen=True)
-class TiledResult:
-    """A picture that was decomposed tile by tile.
+@dataclass(frozen=True, repr=False)
+class TiledResult(Shown):
+    """A picture that was decomposed tile by tile; a notebook shows its thumbnail.
 
     Attributes
     ----------
@@ -452,10 +453,12 @@ class TiledResult:
         Each tile's angle, row by row.
     layers : tuple of TiledResult
         One a direction if rain of several was asked for, as in `udg.Result`, each without arrays.
+    thumbnail : Thumbnail, optional
+        The picture and its rain, at most 720 pixels a side; none in ``layers``.
     """
 
-    derained: Array = field(repr=False)
-    rain: Array = field(repr=False)
+    derained: Array
+    rain: Array
     rain_level: float
     angle: float
     confidence: float | None
@@ -468,8 +471,23 @@ class TiledResult:
     tiles: int
     tile_shape: tuple[int, int]
     overlap: int
-    angles: tuple[float, ...] = field(repr=False)
-    layers: tuple[TiledResult, ...] = field(default=(), repr=False)
+    angles: tuple[float, ...]
+    layers: tuple[TiledResult, ...] = ()
+    thumbnail: Thumbnail | None = None
+
+    def __repr__(self) -> str:
+        if self.derained is None:
+            return f"<TiledResult of one layer: {self._words()}>"
+        return super().__repr__()
+
+    def _words(self) -> str:
+        count = f"{self.tiles} tile{'' if self.tiles == 1 else 's'}"
+        return f"{rain_in_words(self)}, {count}"
+
+    def _preview(self, side: int) -> Preview | None:
+        if self.thumbnail is None:
+            return None
+        return Preview.of_thumbnail(self.thumbnail, signed=self.model == "signed", side=side)
 
 
 def solve_tiles(
@@ -559,10 +577,12 @@ def solve_tiles(
 
     signed = settings.model == "signed"
     stack, ticks = _Stack(source, data_range, shape), _Ticks(progress)
+    small = BlockMeans(shape[:2], survey_steps(shape)[1])
     layers: list[TiledResult] = []
     for asked in angles:
         overview = survey(stack, stack.range)
         if not layers:
+            before = overview.thumbnail
             settings = for_picture(settings, overview)
         direction = find_direction(overview, settings, asked)
         if while_new and not is_new(direction, [layer.angle for layer in layers]):
@@ -573,14 +593,16 @@ def solve_tiles(
         bands = _bands(stack, whole, tiles, pieces, ticks)
         if len(angles) == 1:
             for top, band in bands:
-                _write(stack, target, rain, slice(top, top + len(band)), band, signed)
+                _write(stack, target, rain, slice(top, top + len(band)), band, signed, small)
         else:
             stack.push(bands)
         layers.append(_facts(whole, tiles, pieces))
     if len(angles) > 1:
-        _write(stack, target, rain, slice(0, shape[0]), None, signed)
+        _write(stack, target, rain, slice(0, shape[0]), None, signed, small)
     together = tuple(layers) if len(angles) > 1 else ()
-    return replace(layers[0], derained=target, rain=rain, layers=together)
+    layer = shrunk(small.result(), shape, PreparedImage.thumbnail_scale(shape))
+    thumbnail = Thumbnail(before, layer)
+    return replace(layers[0], derained=target, rain=rain, layers=together, thumbnail=thumbnail)
 
 
 def asked_for(
@@ -840,8 +862,12 @@ def _write(
     rows: slice,
     band: Floats | None,
     signed: bool,
+    small: BlockMeans,
 ) -> None:
-    """Store rows of the picture without the band's rain, and that rain with the layers'."""
+    """Store rows of the picture without the band's rain, and that rain with the layers'.
+
+    The rain's block means go to ``small``.
+    """
     everywhere = slice(0, source.shape[1])
     for part in _strips(rows.start, rows.stop, source.shape[1]):
         window = part, everywhere
@@ -851,6 +877,7 @@ def _write(
             image = PreparedImage(pixels, source.low, source.high)
             pixels = image.subtract(array_namespace(pixels).asarray(layer))
             rain = rain + layer
+        small.add(part.start, rain)
         target[part] = _as_type(to_numpy(pixels), source.dtype, target.dtype)
         if rain_target is not None:
             integer = np.dtype(rain_target.dtype).kind in "ui"

@@ -28,9 +28,9 @@ from numpy.typing import NDArray
 
 from udg import batch, files, windows
 from udg.errors import FileError, UdgError
-from udg.image import visible_gain
 from udg.iteration import Checkpoint
 from udg.objective import RAIN_WEIGHTS, Weights
+from udg.preview import rain_gain
 from udg.settings import shortest_streak, weights_for_streaks, widest_streak
 from udg.tiles import reduced
 
@@ -542,7 +542,7 @@ def _draft(job: Job, photo: Photo, choice: Choice, began: float) -> Shown | None
 
 
 def _visible(rain: NDArray[Any]) -> tuple[str, float]:
-    gain = visible_gain(rain)
+    gain = rain_gain(rain)
     return _uri(rain * gain), gain
 
 

@@ -7,7 +7,7 @@ import math
 import os
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any, Literal
 
 import numpy as np
@@ -24,6 +24,7 @@ from udg.net.network import UDGNet
 from udg.net.pretrained import from_pretrained
 from udg.net.rotation import rotate, unrotate
 from udg.net.streams import Stream
+from udg.preview import Preview, Shown
 
 __all__ = ["NetResult", "derain", "for_inference"]
 
@@ -32,9 +33,9 @@ _WHOLE = 2**22  # pixels of a frame beyond which "auto" works in tiles …
 _TILE = 1024  # … of this side
 
 
-@dataclass(frozen=True)
-class NetResult:
-    """An image derained by a network; the counterpart of `udg.Result`.
+@dataclass(frozen=True, repr=False)
+class NetResult(Shown):
+    """An image derained by a network; the counterpart of `udg.Result`, in notebooks too.
 
     Attributes
     ----------
@@ -52,14 +53,24 @@ class NetResult:
         Which stream gave the result.
     seconds : float
         Time spent, from the image on the device to the rain layer: angle excluded.
+    image : PreparedImage
+        What was derained: ``image.pixels`` is the array that was given, not a copy.
     """
 
-    derained: Array = field(repr=False)
-    rain: Array = field(repr=False)
+    derained: Array
+    rain: Array
     angle: float
     confidence: float | None
     output: Literal["rain", "background"]
     seconds: float
+    image: PreparedImage
+
+    def _words(self) -> str:
+        sure = "" if self.confidence is None else f" (confidence {self.confidence:.2f})"
+        return f"rain at {self.angle:.1f}°{sure}; {self.seconds:.2g} s"
+
+    def _preview(self, side: int) -> Preview:
+        return Preview.of(self.image, self.derained, self.rain, signed=False, side=side)
 
 
 def derain(
@@ -148,7 +159,9 @@ def derain(
     seconds = time.perf_counter() - began
 
     taken = _like(rain[0].permute(1, 2, 0).squeeze(-1), prepared.pixels)
-    return NetResult(prepared.subtract(taken), taken, degrees, confidence, output, seconds)
+    return NetResult(
+        prepared.subtract(taken), taken, degrees, confidence, output, seconds, prepared
+    )
 
 
 def for_inference(
