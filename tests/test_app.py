@@ -2,12 +2,14 @@
 
 import base64
 import io
+import os
 import shlex
 import shutil
 import subprocess
 import sys
 import threading
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -434,6 +436,51 @@ def test_another_photo_takes_the_place_of_the_one_before(tmp_path, scene, desk) 
     assert session.result is None
     assert session.choice == Choice()
     assert len(list(session.folder.iterdir())) == 1
+
+
+def test_a_photo_that_is_read_while_its_page_closes_is_forgotten(
+    tmp_path, scene, desk, monkeypatch
+) -> None:
+    opened = sessions._opened
+
+    def closing(path: Path):
+        photo = opened(path)
+        session.close()
+        return photo
+
+    monkeypatch.setattr(sessions, "_opened", closing)
+    session = Session(tmp_path, desk, Limits())
+    with pytest.raises(FileError, match="closed"):
+        session.open(png(tmp_path, scene))
+    assert not session.folder.exists()
+    assert session.photo is None
+
+
+def test_uploads_that_broke_off_are_swept_up(tmp_path) -> None:
+    for name in ("session-a", "session-b", "0af3"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "photo.png").write_bytes(b"x")
+    (tmp_path / "tmpabc").write_bytes(b"half a photo")
+    (tmp_path / "tmpnew").write_bytes(b"still arriving")
+    for name in ("session-a", "session-b", "0af3", "tmpabc"):
+        os.utime(tmp_path / name, (0, 0))
+    sessions.sweep(tmp_path, {tmp_path / "session-a"}, 60)
+    assert {path.name for path in tmp_path.iterdir()} == {"session-a", "tmpnew"}
+    sessions.sweep(tmp_path / "gone", set(), 60)
+
+
+def test_what_is_over_is_not_begun_again(tmp_path, scene, desk) -> None:
+    page = pytest.importorskip("udg.app.page")
+    pages = page._Sessions(tmp_path, lambda: Session(tmp_path, desk, Limits()))
+    first, second = SimpleNamespace(session_hash="a"), SimpleNamespace(session_hash="b")
+    session = pages.of(first)
+    assert pages.of(first) is session
+    assert pages.of(second) is not session
+    session.open(png(tmp_path, scene))
+    pages.end(first)
+    assert not session.folder.exists()
+    assert pages.of(first) is None
+    assert pages.of(second) is not None
 
 
 # The command

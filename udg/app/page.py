@@ -8,6 +8,7 @@ import importlib.util
 import logging
 import secrets
 import shutil
+import threading
 from collections.abc import AsyncIterator, Callable
 from importlib import resources
 from pathlib import Path
@@ -15,7 +16,7 @@ from typing import Any
 
 import gradio as gr
 
-from udg.app.session import Choice, Desk, Job, Limits, Photo, Session, Shown
+from udg.app.session import Choice, Desk, Job, Limits, Photo, Session, Shown, sweep
 from udg.errors import UdgError
 from udg.settings import shortest_streak, widest_streak
 
@@ -45,7 +46,8 @@ _THEME = gr.themes.Base(
 )
 _PAUSE = 0.15  # seconds in which a slider may move on before the work begins
 _LOOK = 0.2  # seconds between looks at the work
-_LOST = "The connection was lost for a while, and the photo deleted. Please give it once more."
+_BROKEN_OFF = 60  # seconds after which an upload that does not go on is deleted
+_LOST = "The connection was lost for a while, and the photo deleted. Load the page again to go on."
 
 _log = logging.getLogger(__name__)
 
@@ -75,19 +77,31 @@ def look(limits: Limits) -> dict[str, Any]:
 class _Sessions:
     """The sessions of all open pages, by the name that Gradio gives each."""
 
-    def __init__(self, make: Callable[[], Session]) -> None:
-        self._make, self._open = make, dict[str, Session]()
+    def __init__(self, root: Path, make: Callable[[], Session]) -> None:
+        self._root, self._make = root, make
+        self._open, self._over = dict[str, Session](), set[str]()
 
-    def of(self, request: gr.Request) -> Session:
+    def of(self, request: gr.Request) -> Session | None:
+        """The page's session; None if it is over, as after a loss of the connection."""
         name = str(request.session_hash)
+        if name in self._over:
+            return None
         if name not in self._open:
             self._open[name] = self._make()
         return self._open[name]
 
     def end(self, request: gr.Request) -> None:
-        session = self._open.pop(str(request.session_hash), None)
+        name = str(request.session_hash)
+        self._over.add(name)
+        session = self._open.pop(name, None)
         if session is not None:
             session.close()
+        later = threading.Timer(_BROKEN_OFF + 1, self._sweep)
+        later.daemon = True
+        later.start()
+
+    def _sweep(self) -> None:
+        sweep(self._root, {session.folder for session in self._open.values()}, _BROKEN_OFF)
 
 
 # In words
@@ -201,7 +215,7 @@ def build(root: Path, desk: Desk, limits: Limits) -> gr.Blocks:
     gradio.Blocks
         Not launched yet.
     """
-    sessions = _Sessions(lambda: Session(root, desk, limits))
+    sessions = _Sessions(root, lambda: Session(root, desk, limits))
     usual = Choice().weights()
     widest_usual = round(widest_streak(usual), 1)
     shortest_usual = round(shortest_streak(usual), 1)
@@ -368,8 +382,10 @@ def build(root: Path, desk: Desk, limits: Limits) -> gr.Blocks:
 
         async def follow(session: Session) -> AsyncIterator[Updates]:
             """Derain as chosen, and say how it goes; ends in silence if something newer began."""
-            photo, job = session.photo, session.prepare()
-            assert photo is not None
+            photo = session.photo
+            if photo is None:  # the page was closed
+                return
+            job = session.prepare()
             yield {
                 **told(_status("Waiting", 0)),
                 **downloads(None),
@@ -406,7 +422,12 @@ def build(root: Path, desk: Desk, limits: Limits) -> gr.Blocks:
                 update[view] = _seen(photo, shown or job.draft)
             yield update
 
-        async def opened(session: Session, upload: Path) -> AsyncIterator[Updates]:
+        async def opened(request: gr.Request, upload: Path) -> AsyncIterator[Updates]:
+            session = sessions.of(request)
+            if session is None:
+                upload.unlink(missing_ok=True)
+                yield {drop: None, another: None, **told(_refusal(_LOST))}
+                return
             yield told(_status("Reading the photo", 0))
             try:
                 photo = await asyncio.to_thread(session.open, upload)
@@ -429,7 +450,7 @@ def build(root: Path, desk: Desk, limits: Limits) -> gr.Blocks:
 
         async def arrived(upload: str | None, request: gr.Request) -> AsyncIterator[Updates]:
             if upload is not None:
-                async for update in opened(sessions.of(request), Path(upload)):
+                async for update in opened(request, Path(upload)):
                     yield update
 
         async def demonstrated(request: gr.Request) -> AsyncIterator[Updates]:
@@ -437,7 +458,7 @@ def build(root: Path, desk: Desk, limits: Limits) -> gr.Blocks:
             folder.mkdir()
             with resources.as_file(resources.files("udg") / "assets" / "demo.png") as path:
                 shutil.copyfile(path, folder / "example.png")
-            async for update in opened(sessions.of(request), folder / "example.png"):
+            async for update in opened(request, folder / "example.png"):
                 yield update
 
         def chosen(name: str) -> Callable[[Any, gr.Request], AsyncIterator[Updates]]:
@@ -460,19 +481,17 @@ def build(root: Path, desk: Desk, limits: Limits) -> gr.Blocks:
 
         async def choose(request: gr.Request, **changes: Any) -> AsyncIterator[Updates]:
             session = sessions.of(request)
-            if session.photo is None:
-                yield {
-                    start: gr.update(visible=True),
-                    work: gr.update(visible=False),
-                    **told(_refusal(_LOST)),
-                }
+            if session is None or session.photo is None:
+                yield told(_refusal(_LOST)) | downloads(None)
                 return
             session.choose(**changes)
             async for update in follow(session):
                 yield update
 
         def stopped(request: gr.Request) -> None:
-            sessions.of(request).cancel()
+            session = sessions.of(request)
+            if session is not None:
+                session.cancel()
 
         # Everybody's events are taken at once: who waits for whom is decided at the desk.
         common = {

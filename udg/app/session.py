@@ -15,7 +15,7 @@ import shlex
 import shutil
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
@@ -34,7 +34,7 @@ from udg.preview import rain_gain
 from udg.settings import shortest_streak, weights_for_streaks, widest_streak
 from udg.tiles import reduced
 
-__all__ = ["Choice", "Desk", "Job", "Limits", "Photo", "Session", "Shown"]
+__all__ = ["Choice", "Desk", "Job", "Limits", "Photo", "Session", "Shown", "sweep"]
 
 SIDE = 1600  # longest side of what is shown, in pixels
 _DRAFT = 4e6  # pixels from which on a smaller copy is solved first …
@@ -314,7 +314,7 @@ class Session:
         self.choice = Choice()
         self.job: Job | None = None
         self.result: Shown | None = None
-        self._count = 0
+        self._count, self._closed = 0, False
         self._lock = threading.Lock()  # held where it is decided which result counts
 
     def open(self, upload: Path) -> Photo:
@@ -351,6 +351,9 @@ class Session:
             _remove(folder)
             raise _by_name(error, path) from None
         with self._lock:
+            if self._closed:
+                _remove(self.folder)
+                raise FileError("the page was closed meanwhile; load it again")
             self.cancel()
             if self.photo is not None:
                 _remove(self.photo.path.parent)
@@ -430,6 +433,7 @@ class Session:
     def close(self) -> None:
         """Forget everything: no file is left, once the present work has noticed."""
         with self._lock:
+            self._closed = True
             self.cancel()
             _remove(self.folder)
             self.photo = self.result = None
@@ -437,6 +441,28 @@ class Session:
     def _new_folder(self) -> Path:
         self._count += 1
         return self.folder / str(self._count)
+
+
+def sweep(root: Path, kept: Collection[Path], seconds: float) -> None:
+    """Delete uploads that broke off: nobody else does.
+
+    Parameters
+    ----------
+    root : Path
+        Folder of all uploads and sessions.
+    kept : collection of Path
+        Folders of open sessions.
+    seconds : float
+        What changed since is kept as well: it may still be arriving.
+    """
+    with suppress(OSError):
+        for path in root.iterdir():
+            if path in kept or path.lstat().st_mtime > time.time() - seconds:
+                continue
+            if path.is_dir():
+                _remove(path)
+            else:
+                path.unlink(missing_ok=True)
 
 
 def _by_name(error: UdgError, *paths: Path) -> UdgError:
