@@ -5,7 +5,6 @@ every attempt to reach another machine is recorded.
 """
 
 import os
-import shutil
 import signal
 import subprocess
 import sys
@@ -23,23 +22,6 @@ from udg import files
 
 pytest.importorskip("gradio", reason="gradio is not installed: pip install 'udg[app]'")
 sync = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
-
-BROWSER = next(
-    filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None
-)
-pytestmark = pytest.mark.skipif(BROWSER is None, reason="there is no chromium or Chrome here")
-
-# What the browser does on its own is left out, so that requests are the page's.
-OPTIONS = [
-    "--headless",
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-quic",
-    "--no-first-run",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-]
 
 # The server, watched: whoever it connects to but itself goes into a file. And it can be held: while
 # there is such a file, work goes on only to be given up.
@@ -132,14 +114,6 @@ def server(tmp_path_factory) -> Iterator[Server]:
     assert list(server.temporary.iterdir()) == []
     assert not server.calls.exists(), server.calls.read_text()
     assert "Traceback" not in server.said()
-
-
-@pytest.fixture(scope="module")
-def browser():
-    with sync.sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=BROWSER, args=OPTIONS)
-        yield browser
-        browser.close()
 
 
 @pytest.fixture
