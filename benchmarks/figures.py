@@ -60,7 +60,9 @@ def sheet(
     """
     font = ImageFont.load_default(_TEXT)
     windows = windows or [None] * len(rows)
-    width = min(width, max(c.picture.shape[1] for row in rows for c in row if c is not None))
+    widest = max(cell.picture.shape[1] for row in rows for cell in row if cell is not None)
+    heading = max(round(font.getlength(text)) for text in headings)
+    width = max(min(width, widest), heading + _GAP)
     parts = [
         [cell and _column(cell, window, width, font) for cell in row]
         for row, window in zip(rows, windows, strict=True)

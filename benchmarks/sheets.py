@@ -58,7 +58,7 @@ def row(
         Cell(picture, f"{quality[name]:.2f} dB" if quality else "")
         for name, picture in results.items()
     ]
-    cells.append(None if clean is None else Cell(clean, "clean"))
+    cells.append(None if clean is None else Cell(clean))
     return cells, quality, figures.telling_window(list(results.values()))
 
 
