@@ -23,9 +23,9 @@ import methods
 import pairs
 import paper
 from common import write_json
+from markdown_table import Table
 from rich.console import Console
 from rich.progress import track
-from tables import Table
 
 import udg
 from udg.image import prepare
@@ -134,9 +134,9 @@ def main() -> None:
 
     results: dict[str, Any] = {}
     for spec in options.sets:
-        chosen = pairs.open_set(
-            spec, options.data_dir, rains=options.rains, widest=options.widest
-        )[:: options.every]
+        chosen = pairs.open_set(spec, options.data_dir, rains=options.rains, widest=options.widest)[
+            :: options.every
+        ]
         name = Path(spec).name
         by_picture: dict[str, dict[str, Any]] = {kind: {} for kind in options.methods}
         for kind in options.methods:

@@ -95,7 +95,9 @@ def _column(cell: Cell, window: Window | None, width: int, font: Any) -> Image.I
     if window is not None:
         top, left, side = window
         box = (left, top, left + side, top + side // 2)
-        enlarged = picture.crop(box).resize((shown.width, shown.width // 2), Image.Resampling.BICUBIC)
+        enlarged = picture.crop(box).resize(
+            (shown.width, shown.width // 2), Image.Resampling.BICUBIC
+        )
         ImageDraw.Draw(enlarged).rectangle(
             (0, 0, enlarged.width - 1, enlarged.height - 1), outline=_FRAME, width=2
         )

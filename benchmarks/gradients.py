@@ -4,9 +4,9 @@
         [--every N] [--json OUT] [-o FOLDER]
 
 Differences to the next pixel, on luma in [0, 1]: down and to the right of clean pictures, along and
-across the streaks of rain. A set's rain is what it adds to the clean picture, turned so that streaks
-are vertical; of what was turned only the middle counts, where there is no reflection. The table
-has the mean size of both and their ratio, 1 where nothing points anywhere. FOLDER gets
+across the streaks of rain. A set's rain is what it adds to the clean picture, turned so that
+streaks are vertical; of what was turned only the middle counts, where there is no reflection. The
+table has the mean size of both and their ratio, 1 where no direction is preferred. FOLDER gets
 gradients.png.
 """
 
@@ -23,9 +23,9 @@ import figures
 import numpy as np
 import pairs
 from common import write_json
+from markdown_table import Table
 from rich.console import Console
 from rich.progress import track
-from tables import Table
 
 from udg.files import read
 from udg.image import prepare

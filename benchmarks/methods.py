@@ -8,7 +8,8 @@ Names are those of `baselines/evaluate.py`, and:
 - udgnet: `udg.net.derain` with the weights that come with the package;
 - dip: deep image prior, for a given CPU time.
 
-`--network NAME=WEIGHTS` adds networks: NAME is one of `baselines.networks`, or begins with udgnet.
+`--network NAME=WEIGHTS` adds networks: NAME is one of `baselines.networks`, whose
+`train.py` writes weights, or begins with udgnet.
 """
 
 from __future__ import annotations
@@ -33,10 +34,10 @@ LABELS = {
     "udg-paper": "UDG, the paper's weights",
     "udg": "UDG, ours",
     "ddn": "DDN",
-    "jorder-e": "JORDER-E",
+    "jorder_e": "JORDER-E",
     "rcdnet": "RCDNet",
     "ssir": "SSIR",
-    "gan": "PatchGAN",
+    "pix2pix": "PatchGAN",
     "cyclegan": "CycleGAN",
     "dip": "DIP",
     "udgnet": "UDGNet",
@@ -124,9 +125,12 @@ def solver(settings: Mapping[str, Any]) -> Derain:
 def network(name: str, weights: str) -> Derain:
     """A network with its weights."""
     if not name.startswith("udgnet"):
-        from baselines import networks as architectures
+        from baselines.networks import NETWORKS, derainer
 
-        return architectures.derainer(name, weights)
+        if name not in NETWORKS:
+            raise SystemExit(f"--network {name}: give one of {', '.join(NETWORKS)}, or udgnet…")
+        ready: Derain = derainer(name, weights)
+        return ready
     net = udg.net.for_inference(udg.net.from_pretrained(weights))
 
     def derain(image: Array, angle: float | None = None) -> Array:

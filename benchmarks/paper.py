@@ -1,7 +1,7 @@
 """The paper's numbers, as printed, by the names that methods have here.
 
-C. Yu, Y. Chang, Y. Li, X. Zhao, L. Yan: Unsupervised image deraining: optimization model driven deep
-CNN. ACM Multimedia 2021.
+C. Yu, Y. Chang, Y. Li, X. Zhao, L. Yan: Unsupervised image deraining: optimization model driven
+deep CNN. ACM Multimedia 2021.
 """
 
 from __future__ import annotations
@@ -24,10 +24,10 @@ TABLE_1 = {
         "gmm": Quality(29.11, 0.8649),
         "udg-paper": Quality(26.95, 0.9434),
         "ddn": Quality(30.59, 0.9232),
-        "jorder-e": Quality(24.76, 0.8559),
+        "jorder_e": Quality(24.76, 0.8559),
         "rcdnet": Quality(28.87, 0.8778),
         "ssir": Quality(25.15, 0.8165),
-        "gan": Quality(30.09, 0.9325),
+        "pix2pix": Quality(30.09, 0.9325),
         "cyclegan": Quality(31.62, 0.9140),
         "udgnet": Quality(34.65, 0.9653),
     },
@@ -37,10 +37,10 @@ TABLE_1 = {
         "gmm": Quality(25.72, 0.7797),
         "udg-paper": Quality(23.35, 0.8380),
         "ddn": Quality(28.07, 0.8633),
-        "jorder-e": Quality(22.18, 0.7719),
+        "jorder_e": Quality(22.18, 0.7719),
         "rcdnet": Quality(24.69, 0.7840),
         "ssir": Quality(25.67, 0.8183),
-        "gan": Quality(24.14, 0.7880),
+        "pix2pix": Quality(24.14, 0.7880),
         "cyclegan": Quality(28.32, 0.8685),
         "udgnet": Quality(29.16, 0.8910),
     },

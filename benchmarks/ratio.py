@@ -4,10 +4,10 @@
         [--every N] [--json OUT] [-o FOLDER]
 
 The ratio is moved as `strength` moves it, with λx λy² held, on both sides of its range (0 is 8.5,
-0.5 the default's 3, 1 is 1.06). Of the rain that is truly there, as the clean picture tells it: the share that is left, and the
-light taken from the scene beside it in shares of the rain; both 0 for the truth itself. FOLDER gets
-ratio-SET.png, the curves, and ratio-SET-pictures.png, a picture with too low a ratio (too much is taken), the
-best, and too high a one (rain is left).
+0.5 the default's 3, 1 is 1.06). Beside the quality there are the two ways of being wrong, in shares
+of the rain that is truly there: what is left of it, and what was taken from the scene instead.
+FOLDER gets ratio-SET.png, the curves, and ratio-SET-pictures.png, a picture with the least ratio
+(too much is taken), the best one, and the largest (rain is left).
 """
 
 from __future__ import annotations
@@ -23,9 +23,9 @@ import figures
 import numpy as np
 import pairs
 from common import write_json
+from markdown_table import Table
 from rich.console import Console
 from rich.progress import track
-from tables import Table
 
 import udg
 from udg.files import quantize
@@ -150,12 +150,11 @@ def main() -> None:
 def pictured(pair: pairs.Pair, ratios: list[float], folder: Path, name: str) -> None:
     """One picture at some ratios."""
     loaded = pair.load()
-    cells: list[figures.Cell | None] = []
-    for picture in (loaded.rainy, *(derain(loaded.rainy, ratio) for ratio in ratios)):
-        cells.append(figures.Cell(picture, f"{udg.psnr_y(picture, loaded.clean):.2f} dB"))
+    shown = [loaded.rainy, *(derain(loaded.rainy, ratio) for ratio in ratios)]
+    notes = [f"{udg.psnr_y(picture, loaded.clean):.2f} dB" for picture in shown]
     headings = ["Rain", *(f"λx / λy = {ratio:g}" for ratio in ratios)]
-    window = figures.telling_window([cell.picture for cell in cells if cell])
-    sheet = figures.sheet(headings, [cells], [window])
+    cells = [figures.Cell(picture, note) for picture, note in zip(shown, notes, strict=True)]
+    sheet = figures.sheet(headings, [cells], [figures.telling_window(shown)])
     figures.keep(sheet, folder / f"ratio-{name}-pictures.png")
 
 

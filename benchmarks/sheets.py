@@ -3,9 +3,9 @@
     python benchmarks/sheets.py DATA_DIR -o FOLDER [--sets streets rain100l-dev realrain60 ...]
         [--methods udg-paper udg udgnet] [--network NAME=WEIGHTS ...] [--every N] [--part N]
 
-For every set FOLDER gets SET.png with a picture a row: rainy, each method, and the clean picture where there
-is one; PSNR-Y below. A folder without clean pictures (or one with `rainy/` only) is taken as it is.
-`--part N` takes the first N pictures.
+For every set FOLDER gets SET.png with a picture a row: rainy, each method, and the clean picture
+where there is one; PSNR-Y below. A folder without clean pictures (or one with `rainy/` only) is
+taken as it is. `--part N` takes the first N pictures.
 """
 
 from __future__ import annotations

@@ -26,9 +26,9 @@ import methods
 import pairs
 import paper
 from common import write_json
+from markdown_table import Table
 from rich.console import Console
 from rich.progress import track
-from tables import Table
 
 import udg
 from udg.files import write

@@ -26,9 +26,9 @@ import pairs
 import torch
 from common import write_json
 from gradients import upright
+from markdown_table import Table
 from rich.console import Console
 from rich.progress import track
-from tables import Table
 
 import udg
 from udg.image import prepare
@@ -76,8 +76,10 @@ def crops(given: list[Scene], rng: np.random.Generator) -> tuple[torch.Tensor, t
     return torch.from_numpy(both[0]), torch.from_numpy(both[1])
 
 
-def train(given: list[Scene], steps: int, seed: int, looks: int = 10) -> Iterator[tuple[int, Stream]]:
-    """Train a stream on known rain; give it before the first step and so many times on the way."""
+def train(
+    given: list[Scene], steps: int, seed: int, looks: int = 10
+) -> Iterator[tuple[int, Stream]]:
+    """Train a stream on known rain; give it before the first step and at `looks` later ones."""
     torch.manual_seed(seed)
     rng = np.random.default_rng(seed)
     net = Stream(1, WIDTH, DEPTH)
@@ -121,7 +123,10 @@ def curves(
     for name in (MIXED, UPRIGHT):
         given = [scene.turned() for scene in training] if name == UPRIGHT else training
         course = track(
-            train(given, steps, seed), f"{name}, seed {seed}", total=11, console=Console(stderr=True)
+            train(given, steps, seed),
+            f"{name}, {seed}",
+            total=11,
+            console=Console(stderr=True),
         )
         found[name] = {
             step: mean(
@@ -186,9 +191,7 @@ def main() -> None:
     table.add("rainy", f"{before:.2f}", "", "")
     for name in (MIXED, UPRIGHT):
         last = [one[name][options.steps] for one in by_seed]
-        table.add(
-            f"network, {name}", f"{mean(last):.2f}", f"{min(last):.2f}", f"{max(last):.2f}"
-        )
+        table.add(f"network, {name}", f"{mean(last):.2f}", f"{min(last):.2f}", f"{max(last):.2f}")
     for name, value in solver.items():
         table.add(f"udg.solve, {name}", f"{value:.2f}", "", "")
     table.show()
