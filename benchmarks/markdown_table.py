@@ -29,7 +29,7 @@ class Table:
             padded += [c.rjust(w) for c, w in zip(cells[1:], widths[1:], strict=True)]
             return "| " + " | ".join(padded) + " |"
 
-        rule = ["-" * max(3, widths[0]), *("-" * max(2, w - 1) + ":" for w in widths[1:])]
+        rule = ["-" * (widths[0] + 2), *("-" * (w + 1) + ":" for w in widths[1:])]
         return "\n".join([line(self.headings), "|" + "|".join(rule) + "|", *map(line, self.rows)])
 
     def show(self) -> None:
