@@ -151,8 +151,8 @@ def main() -> None:
         print(f"\nThe estimated angle is off by {error:.2f}° in the mean.")
         if options.output:
             draw(name, means, options.output / f"angle_error-{name.replace(':', '-')}.png")
-    if options.json:
-        write_json(options.json, {"sets": results}, offsets=options.offsets)
+        if options.json:
+            write_json(options.json, {"sets": results}, offsets=options.offsets)
 
 
 if __name__ == "__main__":

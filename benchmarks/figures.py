@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
-from scipy.ndimage import uniform_filter
+from scipy.ndimage import gaussian_filter, uniform_filter
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -21,6 +21,7 @@ _GAP = 6
 _TEXT = 15  # height of letters in pixels
 _LINE = 22  # height of a line of text
 _FRAME = (255, 200, 0)
+_DETAIL = 4.0  # σ in pixels of what is no detail
 
 
 class Cell(NamedTuple):
@@ -125,7 +126,7 @@ def _rgb(picture: Array) -> Image.Image:
 
 
 def telling_window(pictures: Sequence[Array], side: int | None = None) -> Window:
-    """The window, half as high as wide, in which the pictures differ most.
+    """The window, half as high as wide, in which the pictures' details differ most.
 
     Parameters
     ----------
@@ -138,7 +139,8 @@ def telling_window(pictures: Sequence[Array], side: int | None = None) -> Window
     height, width = planes.shape[1:]
     side = min(side or width // 3, width, 2 * height)
     half = side // 2
-    spread = uniform_filter(planes.std(axis=0), (half, side), mode="constant")
+    details = planes - gaussian_filter(planes, (0, _DETAIL, _DETAIL))
+    spread = uniform_filter(details.std(axis=0), (half, side), mode="constant")
     # A centre whose window is wholly inside.
     inside = spread[half // 2 : height - half + half // 2 + 1, side // 2 : width - side // 2]
     top, left = np.unravel_index(inside.argmax(), inside.shape)

@@ -143,8 +143,8 @@ def main() -> None:
             draw(name, means, options.output / f"ratio-{name}.png")
             best = max(ratios, key=lambda ratio: means[ratio]["psnr"])
             pictured(chosen[0], [ratios[0], best, ratios[-1]], options.output, name)
-    if options.json:
-        write_json(options.json, {"sets": results})
+        if options.json:
+            write_json(options.json, {"sets": results})
 
 
 def pictured(pair: pairs.Pair, ratios: list[float], folder: Path, name: str) -> None:

@@ -3,9 +3,9 @@
     python benchmarks/sheets.py DATA_DIR -o FOLDER [--sets streets rain100l-dev realrain60 ...]
         [--methods udg-paper udg udgnet] [--network NAME=WEIGHTS ...] [--every N] [--part N]
 
-For every set FOLDER gets SET.png with a picture a row: rainy, each method, and the clean picture
-where there is one; PSNR-Y below. A folder without clean pictures (or one with `rainy/` only) is
-taken as it is. `--part N` takes the first N pictures.
+For every set FOLDER gets sheet-SET.png with a picture a row: rainy, each method, and the clean
+picture where there is one; PSNR-Y below. A folder without clean pictures (or one with `rainy/`
+only) is taken as it is. `--part N` takes the first N pictures.
 """
 
 from __future__ import annotations
@@ -85,7 +85,7 @@ def main() -> None:
     results: dict[str, dict[str, dict[str, float]]] = {}
     for spec in options.sets:
         chosen = scenes(spec, options.data_dir, options.widest)[:: options.every][: options.part]
-        title = spec.replace(":", "-").replace("/", "-").strip("-")
+        title = spec.removeprefix("rain:").strip("/").replace("/", "-")
         rows, windows = [], []
         for name, scene in track(chosen, title, console=console):
             cells, quality, window = row(scene, ready, options.widest)
@@ -95,7 +95,7 @@ def main() -> None:
         headings = ["Rain", *map(methods.label, names), "Clean"]
         if all(cells[-1] is None for cells in rows):
             headings, rows = headings[:-1], [cells[:-1] for cells in rows]
-        path = options.output / f"{title}.{options.format}"
+        path = options.output / f"sheet-{title}.{options.format}"
         figures.keep(figures.sheet(headings, rows, windows, width=options.width), path)
         print(path)
     if options.json:
