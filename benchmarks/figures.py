@@ -151,7 +151,7 @@ def keep(picture: Image.Image, path: Path) -> None:
     """Write a sheet; PNG or JPEG by its suffix."""
     path.parent.mkdir(parents=True, exist_ok=True)
     draft = path.with_name(f"draft-{path.name}")
-    picture.save(draft, **({"quality": 88} if path.suffix in (".jpg", ".jpeg") else {}))
+    picture.save(draft, **({"quality": 80} if path.suffix in (".jpg", ".jpeg") else {}))
     draft.replace(path)
 
 

@@ -98,6 +98,12 @@ def rain_planes(spec: str, data_dir: Path, every: int) -> Iterable[Array]:
         yield upright(pairs.layer(loaded.rainy, loaded.clean), pairs.true_angle(loaded))
 
 
+def named(spec: str) -> str:
+    """A set's name in titles."""
+    name = Path(spec.removeprefix("rain:")).name
+    return "free photos" if name == "free" else name
+
+
 def draw(found: dict[str, Histogram], path: Path) -> None:
     """A panel each, on a logarithmic scale."""
     figure, axes = figures.plot(1, len(found))
@@ -127,10 +133,11 @@ def main() -> None:
     options = parser.parse_args()
 
     data_dir, every = options.data_dir, options.every
-    named = "free photos" if options.clean == "free" else Path(options.clean).name
-    found = {f"clean, {named}": histogram(clean_planes(options.clean, data_dir, every))}
+    found = {
+        f"clean, {named(options.clean)}": histogram(clean_planes(options.clean, data_dir, every))
+    }
     for spec in options.sets:
-        found[f"rain, {Path(spec).name}"] = histogram(rain_planes(spec, data_dir, every))
+        found[f"rain, {named(spec)}"] = histogram(rain_planes(spec, data_dir, every))
     table = Table(
         "Mean size of the differences, grey levels", ["", "along", "across", "across / along"]
     )

@@ -40,7 +40,7 @@ LABELS = {
     "pix2pix": "PatchGAN",
     "cyclegan": "CycleGAN",
     "dip": "DIP",
-    "udgnet": "UDGNet",
+    "udgnet": "UDGNet, small",
 }
 #: What is too slow for every picture, and what takes an angle.
 SLOW = ("dsc", "gmm", "dip")
