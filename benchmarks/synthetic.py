@@ -2,13 +2,14 @@
 
     python benchmarks/synthetic.py DATA_DIR [--sets streets rain100l-dev FOLDER ...]
         [--methods rain dsc gmm udg-paper udg dip udgnet] [--network NAME=WEIGHTS ...]
-        [--every N] [--slow-every N] [--json OUT] [-o FOLDER]
+        [--every N] [--slow-every N] [--evaluated SET=JSON ...] [--json OUT] [-o FOLDER]
 
 Sets and methods are named as `pairs.py` and `methods.py` say; "streets" stands for the paper's
 Cityscape. DSC, GMM and DIP do every Nth picture only (`--slow-every`). Rows of one table are of the
 same pictures: a method that has done fewer of them gets a table of its own, with everything else
-on these. OUT is written after every picture, and the same command goes on from there. `-o` keeps
-the derained pictures.
+on these. OUT is written after every picture, and the same command goes on from there. What
+`baselines/evaluate.py` has measured on a set need not be measured again: `--evaluated` takes its
+JSON. `-o` keeps the derained pictures.
 
 PSNR-Y and SSIM-Y are on luma 16–235, of results rounded to the picture's depth.
 """
@@ -83,27 +84,25 @@ def blocks(scores: Scores) -> list[dict[str, Any]]:
 
 
 def table(title: str, block: dict[str, Any], printed: dict[str, paper.Quality]) -> Table:
-    """One block beside the paper's row for each method."""
-    made = Table(
-        f"{title}, n = {block['n']}",
-        ["", "n", "PSNR", "SSIM", "gain", "worse", "CPU s", "paper: PSNR", "SSIM"],
-    )
+    """One block, beside the paper's row of each method where the paper has this set."""
+    headings = ["", "n", "PSNR", "SSIM", "gain", "worse", "CPU s"]
+    if printed:
+        headings += ["paper: PSNR", "SSIM"]
+    made = Table(f"{title}, n = {block['n']}", headings)
     order = [*methods.LABELS, *(name for name in block["rows"] if name not in methods.LABELS)]
     for name in order:
-        row, theirs = block["rows"].get(name), printed.get(name)
+        row = block["rows"].get(name)
         if row is None:
             continue
-        made.add(
-            methods.label(name),
-            block["n"],
-            f"{row['psnr']:.2f}",
-            f"{row['ssim']:.4f}",
-            f"{row['gain']:+.2f}" if name != "rain" and "gain" in row else "",
-            row["worse"] if name != "rain" and "worse" in row else "",
-            f"{row['seconds']:.1f}" if name != "rain" else "",
-            f"{theirs.psnr:.2f}" if theirs else "",
-            f"{theirs.ssim:.4f}" if theirs else "",
-        )
+        cells = [methods.label(name), block["n"], f"{row['psnr']:.2f}", f"{row['ssim']:.4f}"]
+        if name == "rain" or "gain" not in row:
+            cells += ["", "", ""]
+        else:
+            cells += [f"{row['gain']:+.2f}", row["worse"], f"{row['seconds']:.1f}"]
+        if printed:
+            theirs = printed.get(name)
+            cells += [f"{theirs.psnr:.2f}", f"{theirs.ssim:.4f}"] if theirs else ["", ""]
+        made.add(*cells)
     return made
 
 
@@ -122,6 +121,21 @@ def known(path: Path | None, settings: dict[str, Any]) -> dict[str, Scores]:
     return {name: one["pictures"] for name, one in earlier["sets"].items()}
 
 
+def evaluated(path: Path, scores: Scores) -> dict[str, Any]:
+    """Take over what `baselines/evaluate.py` has measured; the method, and what it depends on."""
+    results = json.loads(path.read_text(encoding="utf-8"))
+    about = dict(results["about"]["method"])
+    for one in results["pictures"]:
+        by_method = scores.setdefault(one["name"], {})
+        for name, when in (("rain", "before"), (about["name"], "after")):
+            seconds = 0.0 if name == "rain" else one["cpu_seconds"]
+            by_method.setdefault(
+                name,
+                {"psnr": one[f"psnr_{when}"], "ssim": one[f"ssim_{when}"], "seconds": seconds},
+            )
+    return about
+
+
 def main() -> None:
     """Read the arguments, measure, report."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
@@ -136,6 +150,9 @@ def main() -> None:
     parser.add_argument("--widest", type=int, default=pairs.WIDEST, help="pixels of a photo")
     parser.add_argument("--json", type=Path, help="write the numbers here, and go on from here")
     parser.add_argument("-o", "--output", type=Path, metavar="FOLDER", help="keep the pictures")
+    parser.add_argument(
+        "--evaluated", nargs="*", default=[], metavar="SET=JSON", help="from baselines/evaluate.py"
+    )
     methods.add_options(parser)
     options = parser.parse_args()
 
@@ -143,6 +160,10 @@ def main() -> None:
     settings: dict[str, Any] = {name: methods.described(name, options) for name in names}
     settings["rendered"] = {"rains": options.rains, "widest": options.widest}
     sets = known(options.json, settings)
+    for text in options.evaluated:
+        spec, _, path = text.partition("=")
+        about = evaluated(Path(path), sets.setdefault(spec, {}))
+        settings.setdefault(about.pop("name"), {"udg": udg.__version__, **about})
     console = Console(stderr=True)
     for name in names:
         derain = None

@@ -200,6 +200,18 @@ def test_a_run_goes_on_where_it_ended(
         synthetic.main()
 
 
+def test_what_was_evaluated_elsewhere_is_taken_over(tmp_path: Path) -> None:
+    one = {"name": "a", "psnr_before": 20.0, "psnr_after": 25.0}
+    one |= {"ssim_before": 0.5, "ssim_after": 0.8, "cpu_seconds": 3.0}
+    method = {"name": "gmm", "photos": "p"}
+    path = tmp_path / "gmm.json"
+    path.write_text(json.dumps({"about": {"method": method}, "pictures": [one]}), encoding="utf-8")
+    scores = {"a": {"rain": entry(21)}}
+    assert synthetic.evaluated(path, scores) == method
+    assert scores["a"]["rain"] == entry(21)  # measured here
+    assert scores["a"]["gmm"] == {"psnr": 25.0, "ssim": 0.8, "seconds": 3.0}
+
+
 @pytest.mark.parametrize("text", ["ddn", "=a", "ddn="])
 def test_networks_are_named_with_their_weights(text: str) -> None:
     import argparse
