@@ -51,7 +51,7 @@ def sheet(
     Parameters
     ----------
     headings : sequence of str
-        Of the columns.
+        Of the columns; the font has no Greek letters.
     rows : sequence of sequences of Cell
         Pictures of a row have one size; None leaves a cell empty.
     windows : sequence of Window, optional

@@ -131,7 +131,7 @@ def main() -> None:
         for ratio, row in means.items():
             table.add(
                 f"{ratio:g}",
-                f"{strength_of(ratio):.2f}",
+                f"{round(strength_of(ratio), 2) + 0:.2f}",  # no −0
                 f"{row['psnr']:.2f}",
                 f"{row['ssim']:.4f}",
                 f"{row['rain left']:.1%}",
@@ -152,7 +152,7 @@ def pictured(pair: pairs.Pair, ratios: list[float], folder: Path, name: str) -> 
     loaded = pair.load()
     shown = [loaded.rainy, *(derain(loaded.rainy, ratio) for ratio in ratios)]
     notes = [f"{udg.psnr_y(picture, loaded.clean):.2f} dB" for picture in shown]
-    headings = ["Rain", *(f"λx / λy = {ratio:g}" for ratio in ratios)]
+    headings = ["Rain", *(f"lam_x / lam_y = {ratio:g}" for ratio in ratios)]
     cells = [figures.Cell(picture, note) for picture, note in zip(shown, notes, strict=True)]
     sheet = figures.sheet(headings, [cells], [figures.telling_window(shown)])
     figures.keep(sheet, folder / f"ratio-{name}-pictures.png")

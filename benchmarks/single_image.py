@@ -167,7 +167,7 @@ def draw(
     means: dict[str, dict[str, float]], courses: list[list[dict[str, float]]], path: Path
 ) -> None:
     """Mean quality against CPU time: a point a method, and a line a picture's deep image prior."""
-    figure, axes = figures.plot(width=5.4)
+    figure, axes = figures.plot(width=6.4)
     ax = axes[0, 0]
     for course in courses:
         times = [entry["at"] for entry in course]
@@ -177,7 +177,7 @@ def draw(
         ax.plot(means[name]["seconds"], means[name]["psnr"], "o", color=colour, label=name)
     ax.axhline(means["rainy"]["psnr"], color="black", linestyle="--", linewidth=1, label="rainy")
     ax.set(xlabel="CPU seconds", ylabel="PSNR-Y (dB)", xscale="log")
-    ax.legend(frameon=False, fontsize=8)
+    ax.legend(frameon=False, fontsize=8, loc="center left", bbox_to_anchor=(1, 0.5))
     figures.keep_plot(figure, path)
 
 
