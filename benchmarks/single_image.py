@@ -1,6 +1,7 @@
 """One picture, nothing else: the network trained on it, and deep image prior for the same time.
 
     python benchmarks/single_image.py DATA_DIR [--recipes distilled energy ...] [--json OUT]
+        [--steps N] [--pictures N] [--no-dip] [-o FOLDER]
 
 Every fourth of the pairs in DATA_DIR/rain100l-dev by name, the first five. A network of
 `udg.net.SINGLE_IMAGE`'s size is trained on the rainy picture, by one recipe after the other:
@@ -14,6 +15,8 @@ Every fourth of the pairs in DATA_DIR/rain100l-dev by name, the first five. A ne
 Deep image prior (`baselines/dip.py`) gets the CPU time that the first recipe took. Its mean
 output when that is over counts; so does, as what no stopping rule could surpass, the best output on
 the way, which only the clean picture tells. Times are CPU seconds of one thread, angle included.
+FOLDER gets the paper's Fig. 9: NAME.png, the results side by side, and single_image.png, the
+quality of each against its time.
 """
 
 from __future__ import annotations
@@ -24,6 +27,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import figures
 import numpy as np
 import torch
 from baselines.dip import deep_image_prior
@@ -48,32 +52,45 @@ def main() -> None:
     parser.add_argument("--pictures", type=int, default=5)
     parser.add_argument("--no-dip", action="store_true")
     parser.add_argument("--json", type=Path)
+    parser.add_argument("-o", "--output", type=Path, metavar="FOLDER", help="draw into this folder")
     arguments = parser.parse_args()
     torch.set_num_threads(1)
     udg.solve(np.full((32, 32), 0.5, np.float32), angle=0)  # compiles
     pairs = find_pairs(arguments.data / "rain100l-dev")[0][::4][: arguments.pictures]
-    rows = []
+    rows, courses = [], []
     for rainy_path, clean_path in pairs:
         rainy, clean = read(rainy_path).pixels, read(clean_path).pixels
+        results = {"rainy": rainy}
         outcomes: dict[str, Any] = {"rainy": scores(rainy, clean)}
         began = time.process_time()
-        solved = quantize(udg.solve(rainy).derained, rainy.dtype, rainy.dtype)
-        outcomes["solver"] = scores(solved, clean, began)
+        results["solver"] = quantize(udg.solve(rainy).derained, rainy.dtype, rainy.dtype)
+        outcomes["solver"] = scores(results["solver"], clean, began)
         for recipe in arguments.recipes:
             began = time.process_time()
-            derained = by_network(rainy, recipe, arguments.steps)
-            outcomes[recipe] = scores(derained, clean, began)
+            results[recipe] = by_network(rainy, recipe, arguments.steps)
+            outcomes[recipe] = scores(results[recipe], clean, began)
         if not arguments.no_dip:
-            outcomes |= by_prior(rainy, clean, outcomes[arguments.recipes[0]]["seconds"])
+            seconds = outcomes[arguments.recipes[0]]["seconds"]
+            found, results["deep image prior"], course = by_prior(rainy, clean, seconds)
+            outcomes |= found
+            courses.append(course)
+        if arguments.output:
+            notes = [f"{outcomes[name]['psnr']:.2f} dB" for name in results]
+            cells = [*map(figures.Cell, results.values(), notes), figures.Cell(clean)]
+            window = figures.telling_window(list(results.values()))
+            whole = figures.sheet([*results, "clean"], [cells], [window])
+            figures.keep(whole, arguments.output / f"{rainy_path.stem}.png")
         rows.append({"name": rainy_path.name} | outcomes)
         print(rainy_path.name, *(f"{k} {v['psnr']:.2f}" for k, v in outcomes.items()), flush=True)
     means = {
         method: {key: float(np.mean([row[method][key] for row in rows])) for key in rows[0][method]}
         for method in rows[0]
-        if method != "name"
+        if method != "name" and all(method in row for row in rows)
     }
     for method, mean in means.items():
         print(f"{method:28} {mean['psnr']:.2f} dB  {mean['ssim']:.4f}  {mean['seconds']:.1f} CPU s")
+    if arguments.output:
+        draw(means, courses, arguments.output / "single_image.png")
     if arguments.json:
         settings = {"steps": arguments.steps, "torch": torch.__version__}
         write_json(arguments.json, {"mean": means, "pictures": rows}, **settings)
@@ -112,6 +129,7 @@ def by_network(rainy: np.ndarray, recipe: str, steps: int) -> np.ndarray:
         changes = {
             "loss": replace(LossWeights.from_energy(weights), sign=SIGN),
             "steps": steps,
+            "crop": min(SINGLE_IMAGE.crop, *rainy.shape[:2]),
             "norm": "fixed",
             "lr": 3e-3,
             "precision": "bfloat16",
@@ -122,22 +140,45 @@ def by_network(rainy: np.ndarray, recipe: str, steps: int) -> np.ndarray:
     return quantize(result.derained, rainy.dtype, rainy.dtype)
 
 
-def by_prior(rainy: np.ndarray, clean: np.ndarray, seconds: float) -> dict[str, Any]:
-    """Deep image prior: when the time is over, and its best on the way."""
+def by_prior(
+    rainy: np.ndarray, clean: np.ndarray, seconds: float
+) -> tuple[dict[str, Any], np.ndarray, list[dict[str, float]]]:
+    """Deep image prior: when the time is over, and its best on the way; its result; its course."""
     course: list[dict[str, float]] = []
     began = time.process_time()
 
     def note(iteration: int, picture: np.ndarray) -> None:
-        course.append(scores(picture, clean) | {"iterations": float(iteration)})
+        at = time.process_time() - began
+        course.append(scores(picture, clean) | {"iterations": float(iteration), "at": at})
 
     last = deep_image_prior(rainy, iterations=10**6, seconds=seconds, callback=note)
     spent = time.process_time() - began
-    best = max(course, key=lambda entry: entry["psnr"])
-    return {
-        "deep image prior": scores(last, clean)
-        | {"iterations": course[-1]["iterations"], "seconds": spent},
-        "deep image prior, at its best": best | {"seconds": spent},
+    iterations = course[-1]["iterations"] if course else 0.0
+    outcomes = {
+        "deep image prior": scores(last, clean) | {"iterations": iterations, "seconds": spent}
     }
+    if course:
+        best = max(course, key=lambda entry: entry["psnr"])
+        outcomes["deep image prior, at its best"] = best | {"seconds": spent}
+    return outcomes, last, course
+
+
+def draw(
+    means: dict[str, dict[str, float]], courses: list[list[dict[str, float]]], path: Path
+) -> None:
+    """Mean quality against CPU time: a point a method, and a line a picture's deep image prior."""
+    figure, axes = figures.plot(width=6.4)
+    ax = axes[0, 0]
+    for course in courses:
+        times = [entry["at"] for entry in course]
+        ax.plot(times, [entry["psnr"] for entry in course], color="grey", alpha=0.4, linewidth=1)
+    shown = [name for name in means if name != "rainy" and not name.endswith("best")]
+    for name, colour in zip(shown, figures.COLOURS, strict=False):
+        ax.plot(means[name]["seconds"], means[name]["psnr"], "o", color=colour, label=name)
+    ax.axhline(means["rainy"]["psnr"], color="black", linestyle="--", linewidth=1, label="rainy")
+    ax.set(xlabel="CPU seconds", ylabel="PSNR-Y (dB)", xscale="log")
+    ax.legend(frameon=False, fontsize=8, loc="center left", bbox_to_anchor=(1, 0.5))
+    figures.keep_plot(figure, path)
 
 
 if __name__ == "__main__":
