@@ -2,7 +2,26 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
+
+
+def same_pictures(
+    scores: Mapping[str, Collection[str]],
+) -> list[tuple[list[str], list[str]]]:
+    """Group methods so that all in a group have done the same pictures, the most pictures first.
+
+    `scores` holds the methods that have done each picture. For every choice of pictures that some
+    method has done, there is a group with all methods that have done all of them.
+    """
+    done: dict[str, set[str]] = {}
+    for picture, names in scores.items():
+        for name in names:
+            done.setdefault(name, set()).add(picture)
+    return [
+        (sorted(chosen), [name for name in done if chosen <= done[name]])
+        for chosen in sorted({frozenset(found) for found in done.values()}, key=lambda s: -len(s))
+    ]
 
 
 @dataclass

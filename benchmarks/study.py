@@ -26,6 +26,7 @@ from statistics import mean
 from typing import Any
 
 import numpy as np
+import paper
 from common import write_json
 from numpy.typing import NDArray
 from PIL import Image
@@ -36,18 +37,6 @@ from rich.table import Table
 import udg
 from udg import batch
 from udg.files import quantize, read, write_bytes
-
-#: Table 2 of the paper: ratings of its own participants on its own photos.
-PAPER = {
-    "rainy": 1.00,
-    "dsc": 2.88,
-    "gmm": 3.64,
-    "udg": 4.53,
-    "jorder_e": 4.03,
-    "rcdnet": 3.03,
-    "cyclegan": 1.14,
-    "udgnet": 5.69,
-}
 
 _TEMPLATE = Path(__file__).with_suffix(".html")
 _QUALITY = 92  # JPEG: its losses stay far below what is being judged
@@ -214,7 +203,7 @@ def show(rows: dict[str, dict[str, Any]], ratings: Ratings, console: Console) ->
             f"{row['low']:.2f} to {row['high']:.2f}",
             str(row["ratings"]),
             "" if row["best"] is None else f"{row['best']:.0%}",
-            f"{PAPER[method]:.2f}" if method in PAPER else "",
+            f"{paper.TABLE_2[method].study:.2f}" if method in paper.TABLE_2 else "",
         )
     console.print(table)
     console.print(f"{people} participants, {scenes} scenes")

@@ -27,7 +27,7 @@ import methods
 import pairs
 import paper
 from common import write_json
-from markdown_table import Table
+from markdown_table import Table, same_pictures
 from rich.console import Console
 from rich.progress import track
 
@@ -55,31 +55,22 @@ def score(pair: pairs.Loaded, derain: methods.Derain) -> tuple[dict[str, float],
 
 
 def blocks(scores: Scores) -> list[dict[str, Any]]:
-    """Means over the same pictures, the most pictures first.
-
-    Each method has done some of the pictures; for every such choice of pictures there is a block
-    with all methods that have done all of them.
-    """
-    done: dict[str, set[str]] = {}
-    for picture, by_method in scores.items():
-        for name in by_method:
-            done.setdefault(name, set()).add(picture)
+    """Means over the same pictures, the most pictures first."""
     found = []
-    for chosen in sorted({frozenset(names) for names in done.values()}, key=lambda s: -len(s)):
+    for chosen, within in same_pictures(scores):
         rows = {
             name: {
-                key: mean(scores[picture][name][key] for picture in sorted(chosen))
+                key: mean(scores[picture][name][key] for picture in chosen)
                 for key in ("psnr", "ssim", "seconds")
             }
-            for name in done
-            if chosen <= done[name]
+            for name in within
         }
         for name, row in rows.items():
             if "rain" in rows:
                 gains = [scores[p][name]["psnr"] - scores[p]["rain"]["psnr"] for p in chosen]
                 row["gain"] = mean(gains)
                 row["worse"] = sum(gain < 0 for gain in gains)
-        found.append({"pictures": sorted(chosen), "n": len(chosen), "rows": rows})
+        found.append({"pictures": chosen, "n": len(chosen), "rows": rows})
     return found
 
 
