@@ -179,7 +179,6 @@ def test_large_photos_are_shown_smaller_and_come_with_a_draft(
 
 def test_very_large_photos_are_solved_by_tiles(tmp_path, scene, desk, monkeypatch) -> None:
     monkeypatch.setattr(batch, "LARGE", 5000)
-    monkeypatch.setattr(batch.derain_file, "__defaults__", (batch.Tiling(above=5000), None, None))
     session = Session(tmp_path, desk, Limits())
     photo = session.open(png(tmp_path, scene))
     job = session.start()
