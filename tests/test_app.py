@@ -492,6 +492,7 @@ def test_without_gradio_the_command_says_how_to_install_it(monkeypatch) -> None:
     result = CliRunner().invoke(cli.main, ["app"])
     assert result.exit_code == 1
     assert "pip install 'udg[app]'" in result.output
+    assert "GRADIO_TEMP_DIR" not in os.environ
 
 
 def test_sessions_need_no_gradio() -> None:
