@@ -179,7 +179,6 @@ def test_large_photos_are_shown_smaller_and_come_with_a_draft(
 
 def test_very_large_photos_are_solved_by_tiles(tmp_path, scene, desk, monkeypatch) -> None:
     monkeypatch.setattr(batch, "LARGE", 5000)
-    monkeypatch.setattr(batch.derain_file, "__defaults__", (batch.Tiling(above=5000), None, None))
     session = Session(tmp_path, desk, Limits())
     photo = session.open(png(tmp_path, scene))
     job = session.start()
@@ -493,6 +492,7 @@ def test_without_gradio_the_command_says_how_to_install_it(monkeypatch) -> None:
     result = CliRunner().invoke(cli.main, ["app"])
     assert result.exit_code == 1
     assert "pip install 'udg[app]'" in result.output
+    assert "GRADIO_TEMP_DIR" not in os.environ
 
 
 def test_sessions_need_no_gradio() -> None:

@@ -82,6 +82,7 @@ def running(
     limits = limits or Limits()
     with ExitStack() as stack:
         root = Path(stack.enter_context(TemporaryDirectory(prefix="udg-app-"))).resolve()
+        stack.callback(_restore, dict(os.environ))
         # Read when Gradio is imported: where uploads go, and that nobody is told of anything.
         os.environ["GRADIO_TEMP_DIR"] = str(root)
         os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"
@@ -124,6 +125,12 @@ _ALONE: dict[str, Any] = {
     "pwa": False,
     "ssr_mode": False,
 }
+
+
+def _restore(environment: dict[str, str]) -> None:
+    for name in set(os.environ) - set(environment):
+        del os.environ[name]
+    os.environ.update(environment)
 
 
 def _page() -> Any:

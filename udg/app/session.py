@@ -540,7 +540,10 @@ def _derained(job: Job, photo: Photo, choice: Choice, folder: Path) -> Shown:
     if choice.method == "solver" and photo.pixels <= batch.LARGE:
         settings["callback"] = _Watch(job, "Solving")
     facts = batch.derain_file(
-        task, settings, progress=lambda done, total: job.step("Solving", done / max(total, 1))
+        task,
+        settings,
+        batch.Tiling(above=batch.LARGE),
+        progress=lambda done, total: job.step("Solving", done / max(total, 1)),
     )
     job.step("Preparing what is shown", 1)
     with windows.opened(target) as picture:
