@@ -11,7 +11,6 @@ it. Peers need the extra `peers`, the plot `plot`. Sections in OUT that are not 
 from __future__ import annotations
 
 import argparse
-import datetime
 import json
 import math
 import os
@@ -19,20 +18,18 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Callable
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from statistics import median
 from typing import Any
 
 import numpy as np
 import scenes
-from common import write_json
+from common import circumstances, write_json
 from rich.console import Console
 from rich.table import Table
 from timing import Yardstick, beside, clock, in_one_go, iterations_to, trace
 
 import udg
-from udg.backend import threads
 from udg.files import read
 
 ANGLES = (0.0, 20.0)
@@ -283,24 +280,6 @@ def plot(part: dict[str, Any], path: Path) -> None:
     pyplot.close(figure)
 
 
-def about() -> dict[str, Any]:
-    """When and with what a section was measured."""
-    versions = {}
-    for name in ("numba", "pyfftw", *PEERS):
-        try:
-            versions[name] = version(name)
-        except PackageNotFoundError:
-            versions[name] = "missing"
-    date = datetime.datetime.now(datetime.UTC).date().isoformat()
-    return {"date": date, "threads": threads(), "processor": _processor(), "versions": versions}
-
-
-def _processor() -> str:
-    path = Path("/proc/cpuinfo")
-    lines = path.read_text(encoding="utf-8").splitlines() if path.exists() else []
-    return next((line.split(":")[1].strip() for line in lines if "model name" in line), "unknown")
-
-
 def main() -> None:
     """Read the arguments, measure, report."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
@@ -327,7 +306,7 @@ def main() -> None:
     for name in SECTIONS:
         if name in options.only:
             print(f"{name} ...", file=sys.stderr, flush=True)
-            results[name] = {"about": about()} | SECTIONS[name](options)
+            results[name] = {"about": circumstances(*PEERS)} | SECTIONS[name](options)
             if options.json:
                 write_json(options.json, results)
     show(results, Console())

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable, Sequence
 from statistics import median
@@ -90,6 +91,27 @@ def clock(run: Callable[[], Any]) -> float:
     began = time.perf_counter()
     run()
     return time.perf_counter() - began
+
+
+def repeated(
+    run: Callable[[], Any],
+    repeats: int,
+    patience: float = math.inf,
+    synchronize: Callable[[], Any] = lambda: None,
+) -> list[float]:
+    """Seconds of each of so many runs.
+
+    `synchronize` waits for what was handed to a GPU, before and after each. Once `patience` seconds
+    are spent there are no further runs, but for the first three.
+    """
+    seconds: list[float] = []
+    while len(seconds) < repeats and (len(seconds) < 3 or sum(seconds) < patience):
+        synchronize()
+        began = time.perf_counter()
+        run()
+        synchronize()
+        seconds.append(time.perf_counter() - began)
+    return seconds
 
 
 def beside(
