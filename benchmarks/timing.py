@@ -98,14 +98,15 @@ def repeated(
     repeats: int,
     patience: float = math.inf,
     synchronize: Callable[[], Any] = lambda: None,
+    least: int = 3,
 ) -> list[float]:
     """Seconds of each of so many runs.
 
     `synchronize` waits for what was handed to a GPU, before and after each. Once `patience` seconds
-    are spent there are no further runs, but for the first three.
+    are spent there are no further runs, but for the first `least`.
     """
     seconds: list[float] = []
-    while len(seconds) < repeats and (len(seconds) < 3 or sum(seconds) < patience):
+    while len(seconds) < repeats and (len(seconds) < least or sum(seconds) < patience):
         synchronize()
         began = time.perf_counter()
         run()
