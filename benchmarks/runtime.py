@@ -418,13 +418,16 @@ class Plan:
 def measure(subject: Subject, picture: Array, device: Device, plan: Plan) -> dict[str, Any]:
     """Time a subject on the whole picture, or on two smaller crops if it would take too long.
 
+    Crops of growing size are run once each, until the whole picture has been, or would take too
+    long; then what counts is repeated.
+
     Raises
     ------
     MemoryError
         Not even two sizes fit into the memory.
     """
     points: list[Timed] = []
-    expected, short = 0.0, False
+    short = False
 
     def fits(shape: tuple[int, int]) -> bool:
         grown = math.prod(shape) / points[-1].pixels
@@ -433,43 +436,59 @@ def measure(subject: Subject, picture: Array, device: Device, plan: Plan) -> dic
     for shape in ladder(plan.shape):
         whole = shape == plan.shape
         if points:
-            expected = predict(points, math.prod(shape))
             short = not fits(shape)
-            # Of crops two are enough, and need not take as long as the whole picture may.
-            most = math.inf if plan.full else plan.limit if whole else plan.limit / 3
-            if short or (len(points) > 1 and expected > most):
+            # Two crops are enough once they show growth, and need not take as long as the whole.
+            crops = plan.limit / 3 if grows(points) else plan.limit
+            most = math.inf if plan.full else plan.limit if whole else crops
+            if short or (len(points) > 1 and predict(points, math.prod(shape)) > most):
                 break
             quick = predict(points, math.prod(plan.shape)) < plan.limit / 20
             if quick and not whole and fits(plan.shape):
                 continue
         plan.tell(_named(shape))
-        points.append(_time(subject, _crop(picture, shape), shape, expected, device, plan))
-    if len(points) == 1 and points[0].shape != plan.shape:
+        points.append(_first(subject, picture, shape, device, again=not points))
+    if points[-1].shape == plan.shape:
+        del points[:-1]
+    elif len(points) == 1:
         raise MemoryError(f"only {_named(points[0].shape)} fits into the memory that is free")
+    del points[:-2]
+    for point in points:
+        plan.tell(f"{_named(point.shape)}, {plan.repeats} times")
+        _repeat(point, subject, picture, device, plan.repeats)
     return _answer(points, plan, short)
 
 
-def _time(
-    subject: Subject,
-    image: Array,
-    shape: tuple[int, int],
-    expected: float,
-    device: Device,
-    plan: Plan,
+def grows(points: list[Timed]) -> bool:
+    """Whether time grows with pixels; where a fixed cost is most of it, nothing can be told yet."""
+    return len(points) > 1 and _power(*points[-2:]) > 0.5
+
+
+def _power(small: Timed, large: Timed) -> float:
+    return math.log(large.median / small.median) / math.log(large.pixels / small.pixels)
+
+
+def _first(
+    subject: Subject, picture: Array, shape: tuple[int, int], device: Device, again: bool
 ) -> Timed:
-    """Time one size; the first run is a warm-up if it is short, else the first that counts."""
-    run = subject.prepare(image)
-    seconds: list[float] = []
+    """One run, or a second after the first, in which libraries load and GPUs choose algorithms."""
+    run, found = subject.prepare(_crop(picture, shape)), Timed(shape, [])
 
     def once() -> None:
-        seconds.extend(repeated(run, 1, synchronize=device.synchronize))
+        found.seconds[:] = repeated(run, 1, synchronize=device.synchronize)
 
-    peak = device.peak(once)
-    if expected <= _QUICK or device.name == "cuda":
-        seconds.clear()
-    more, least = plan.repeats - len(seconds), 3 - len(seconds)
-    seconds += repeated(run, more, _PATIENCE, device.synchronize, least)
-    return Timed(shape, seconds, peak)
+    found.peak = device.peak(once)
+    if again or device.name == "cuda":
+        once()
+    return found
+
+
+def _repeat(point: Timed, subject: Subject, picture: Array, device: Device, repeats: int) -> None:
+    """All runs of a size; the one that was made is the first of them, or a warm-up if short."""
+    if device.name == "cuda" or point.median <= _QUICK:
+        point.seconds.clear()
+    run = subject.prepare(_crop(picture, point.shape))
+    more, least = repeats - len(point.seconds), 3 - len(point.seconds)
+    point.seconds += repeated(run, more, _PATIENCE, device.synchronize, least)
 
 
 def ladder(shape: tuple[int, int]) -> list[tuple[int, int]]:
@@ -507,11 +526,8 @@ def _answer(points: list[Timed], plan: Plan, short: bool) -> dict[str, Any]:
     scale = facts["seconds"] / last.median
     facts["least"], facts["most"] = scale * min(last.seconds), scale * max(last.seconds)
     if not facts["measured"]:
-        before = points[-2]
-        growth = math.log(last.median / before.median) / math.log(last.pixels / before.pixels)
-        facts["power of pixels"] = growth
+        facts["power of pixels"] = _power(*points)
         facts["why"] = "memory" if short else "time"
-        points = points[-2:]
     facts["sizes"] = [
         {"shape": list(point.shape), "seconds": point.seconds, "peak bytes": point.peak}
         for point in points
