@@ -145,7 +145,7 @@ def sizes(options: argparse.Namespace) -> dict[str, Any]:
     street, method = scenes.street(options.data_dir), udg.PrimalDual()
     runs: dict[str, Callable[[], float]] = {}
     facts = {}
-    for size in MEGAPIXELS:
+    for size in options.megapixels:
         height = 2 ** round(math.log2(size * 2**19) / 2)
         width = round(size * 2**20 / height)
         Y = scenes.enlarge(scenes.crop(street, min(height, 1024), min(width, 2048)), height, width)
@@ -153,11 +153,12 @@ def sizes(options: argparse.Namespace) -> dict[str, Any]:
         runs[f"{size:g}"] = lambda p=problem: clock(lambda: udg.minimize(p, method))
         found = udg.minimize(problem, method)
         facts[f"{size:g}"] = {"shape": Y.shape, "iterations": found.iterations}
-    reference = runs["2"]
+    unit = "2" if "2" in runs else list(runs)[-1]  # to which the others are compared
+    reference = runs[unit]
     rows = []
     for name, found in beside(runs, reference, options.repeats).items():
         pixels = math.prod(facts[name]["shape"]) / 1e6
-        two = math.prod(facts["2"]["shape"]) / 1e6
+        two = math.prod(facts[unit]["shape"]) / 1e6
         row = {"MP": float(name)} | facts[name] | {"seconds a megapixel": found["seconds"] / pixels}
         row["beside 2 MP"] = found["ratio"] * two / pixels
         row["spread"] = [ratio * two / pixels for ratio in found["spread"]]
@@ -296,6 +297,7 @@ def main() -> None:
         "--cone-sides", type=int, nargs="+", default=[48, 64, 96, 128], help="for CVXPY's solvers"
     )
     parser.add_argument("--memory-side", type=int, default=2048)
+    parser.add_argument("--megapixels", type=float, nargs="+", default=list(MEGAPIXELS))
     parser.add_argument("--limit", type=float, default=240, help="seconds for a peer's run")
     options = parser.parse_args()
 
