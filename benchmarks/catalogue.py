@@ -87,6 +87,18 @@ class Benchmark:
 BENCHMARKS = (
     # The paper's
     Benchmark(
+        "table-2-study",
+        "a page on which people rate real photos blind; `study.py fold` counts their answers",
+        (
+            Step("udg derain {data}/realrain60/rainy -o {out}/udg"),
+            Step(
+                "study.py page rain={data}/realrain60/rainy udg={out}/udg -o {out}/study.html"
+                " --scenes 12",
+                "--scenes 2 --side 64",
+            ),
+        ),
+    ),
+    Benchmark(
         "table-3",
         "model size and running time of every method, 1024×2048",
         (
@@ -226,6 +238,12 @@ BENCHMARKS = (
         ),
         needs=("torch", "sklearn"),
     ),
+    Benchmark(
+        "network-sizes",
+        "parameters of the networks beside those in the literature",
+        (Step("baselines/networks/sizes.py"),),
+        needs=("torch",),
+    ),
     # The network
     Benchmark(
         "weights",
@@ -277,6 +295,18 @@ BENCHMARKS = (
             ),
         ),
         needs=("torch",),
+        gpu=True,
+    ),
+    Benchmark(
+        "gpu-baselines",
+        "a network that the paper compares with (DDN), trained for some minutes and evaluated",
+        (
+            Step(
+                "gpu/baselines.py {out} ddn {data}",
+                "--device cpu --steps 2 --batch 2 --crop 32 --minutes 1",
+            ),
+        ),
+        needs=("torch", "sklearn"),
         gpu=True,
     ),
 )

@@ -1,4 +1,4 @@
-"""`python -m benchmarks`: nothing is forgotten, arguments are filled in, failures do not stop others.
+"""`python -m benchmarks`: no script is forgotten, and one that fails does not stop the others.
 
 That all of them run is tried by `python -m benchmarks --quick`, in scripts/check.
 """
@@ -47,8 +47,7 @@ def test_names_are_unique_and_serve_as_folders() -> None:
 
 
 @pytest.mark.parametrize("benchmark", BENCHMARKS, ids=NAMES)
-def test_results_go_into_the_folder(benchmark: Benchmark) -> None:
-    assert any("{out}" in step.command for step in benchmark.steps)
+def test_nothing_is_left_to_fill_in(benchmark: Benchmark) -> None:
     out = Path("/results")
     for step in benchmark.steps:
         for quick in (False, True):
