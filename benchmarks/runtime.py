@@ -18,6 +18,7 @@ import json
 import math
 import os
 import sys
+import time
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -34,7 +35,7 @@ from peak import resident
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
-from timing import in_one_go, iterations_to, repeated, trace
+from timing import busy, in_one_go, iterations_to, repeated, trace
 
 import udg
 from udg.image import prepare
@@ -51,6 +52,7 @@ OURS = "udg-solve"
 _FRACTIONS = (16, 8, 4, 2)  # sides of the smaller crops, as parts of the picture's
 _LEAST_SIDE = 32  # pixels of the smallest crop
 _QUICK = 5.0  # seconds; what takes longer has been warmed up by the smaller size
+_DISTURBED = 0.2  # of the cores: what others may use without being mentioned
 _PATIENCE = 20.0  # seconds after which there are no more than three runs of one size
 _ROOM = 0.7  # of the free memory
 _SAMPLE = (256, 512)  # where iterations to the same energy are counted
@@ -392,6 +394,7 @@ class Timed:
     shape: tuple[int, int]
     seconds: list[float]
     peak: float | None = None
+    others: float | None = None  # share of the cores that other processes used meanwhile
 
     @property
     def pixels(self) -> int:
@@ -488,7 +491,12 @@ def _repeat(point: Timed, subject: Subject, picture: Array, device: Device, repe
         point.seconds.clear()
     run = subject.prepare(_crop(picture, point.shape))
     more, least = repeats - len(point.seconds), 3 - len(point.seconds)
+    before, began = busy(), time.perf_counter()
     point.seconds += repeated(run, more, _PATIENCE, device.synchronize, least)
+    after, wall = busy(), time.perf_counter() - began
+    if before and after and wall > 1:  # the system counts in hundredths of a second
+        used = (after[0] - before[0]) - (after[1] - before[1])
+        point.others = round(max(0.0, used) / wall / (os.cpu_count() or 1), 2)
 
 
 def ladder(shape: tuple[int, int]) -> list[tuple[int, int]]:
@@ -529,7 +537,12 @@ def _answer(points: list[Timed], plan: Plan, short: bool) -> dict[str, Any]:
         facts["power of pixels"] = _power(*points)
         facts["why"] = "memory" if short else "time"
     facts["sizes"] = [
-        {"shape": list(point.shape), "seconds": point.seconds, "peak bytes": point.peak}
+        {
+            "shape": list(point.shape),
+            "seconds": point.seconds,
+            "peak bytes": point.peak,
+            "others": point.others,
+        }
         for point in points
     ]
     return facts
@@ -603,6 +616,9 @@ def remark(row: dict[str, Any]) -> str:
         names = " and ".join(_named(size["shape"]) for size in row["sizes"])
         growth = f"extrapolated from {names}, growth pixels^{row['power of pixels']:.2f}"
         parts.append(growth + (", for lack of memory" if row["why"] == "memory" else ""))
+    others = max((size.get("others") or 0 for size in row.get("sizes", [])), default=0)
+    if others > _DISTURBED:
+        parts.append(f"beside other work, which used {others:.0%} of the cores")
     return "; ".join(parts) or "measured"
 
 

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import math
+import os
 import time
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from statistics import median
 from typing import Any, NamedTuple
 
@@ -113,6 +115,17 @@ def repeated(
         synchronize()
         seconds.append(time.perf_counter() - began)
     return seconds
+
+
+def busy() -> tuple[float, float] | None:
+    """CPU seconds of the whole machine and of this process so far; None where that is not told."""
+    try:
+        words = Path("/proc/stat").read_text(encoding="ascii").split("\n", 1)[0].split()[1:]
+    except OSError:
+        return None
+    user, nice, system, _, _, irq, softirq = map(int, words[:7])
+    ticks = user + nice + system + irq + softirq
+    return ticks / os.sysconf("SC_CLK_TCK"), time.process_time()
 
 
 def beside(

@@ -26,7 +26,8 @@ class Clock:
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self.now = 0.0
-        monkeypatch.setattr("timing.time", SimpleNamespace(perf_counter=lambda: self.now))
+        fake = SimpleNamespace(perf_counter=lambda: self.now, process_time=lambda: self.now)
+        monkeypatch.setattr("timing.time", fake)
 
     def subject(self, law: Any) -> tuple[Subject, list[tuple[int, int]]]:
         """A subject whose seconds are a function of pixels, and the shapes it was run on."""
@@ -223,6 +224,38 @@ def test_a_failing_row_does_not_stop_the_others(
     assert "seconds" not in broken_row
     assert good["seconds"] > 0
     assert "failed: Broken" in capsys.readouterr().err
+
+
+def test_other_work_is_mentioned(monkeypatch: pytest.MonkeyPatch, picture: np.ndarray) -> None:
+    """The machine is busy for two CPU seconds a second, this process for a half."""
+    now = [0.0]
+    clock = SimpleNamespace(perf_counter=lambda: now[0])
+    monkeypatch.setattr("timing.time", clock)
+    monkeypatch.setattr(runtime, "time", clock)
+    monkeypatch.setattr(runtime, "busy", lambda: (2 * now[0], 0.5 * now[0]))
+    monkeypatch.setattr("os.cpu_count", lambda: 2)
+
+    def prepare(image: np.ndarray) -> Any:
+        return lambda: now.__setitem__(0, now[0] + 2)
+
+    monkeypatch.setitem(runtime.ROWS, "ddn", Row("Slow", lambda *_: Subject(prepare)))
+    row = runtime.run_row("ddn", CPU, picture, Plan(SHAPE))
+    assert row["sizes"][-1]["others"] == 0.75
+    assert "used 75% of the cores" in runtime.remark(row)
+
+
+def test_the_machines_work_is_at_least_ones_own() -> None:
+    from timing import busy
+
+    before = busy()
+    if before is None:
+        pytest.skip("this system has no /proc/stat")
+    ended = time.process_time() + 0.2
+    while time.process_time() < ended:
+        pass
+    after = busy()
+    assert after is not None
+    assert after[0] - before[0] >= after[1] - before[1] - 0.05
 
 
 def test_every_row_of_the_papers_table_is_there() -> None:
