@@ -72,11 +72,14 @@ class Subject(NamedTuple):
         Trained numbers that it needs; None if nothing was trained.
     note : str
         What a reader of its row has to know.
+    mb : float or None
+        Size, if it is not that of the parameters.
     """
 
     prepare: Callable[[Array], Call]
     parameters: int | None = None
     note: str = ""
+    mb: float | None = None
 
 
 @dataclass(frozen=True)
@@ -207,13 +210,14 @@ def solve(device: Device, picture: Array) -> Subject:
 def network(name: str, device: Device, picture: Array) -> Subject:
     """A network of `baselines/networks` as it is built, in its real size."""
     from baselines.networks import NETWORKS
+    from baselines.networks.shared import megabytes
 
     device.seed()
     net = NETWORKS[name].build().eval()
     note = "random weights"
     if name == "cyclegan":
         note += "; one generator, of 11.4 million parameters: the paper's 11.7 may be millions"
-    return Subject(_forward(device, net), _count(net), note)
+    return Subject(_forward(device, net), _count(net), note, megabytes(net))
 
 
 def udgnet(streams: tuple[str, ...], device: Device, picture: Array) -> Subject:
@@ -696,7 +700,8 @@ def run_row(name: str, device: Device, picture: Array, plan: Plan) -> dict[str, 
     try:
         subject = row.load(device, picture)
         made["note"], made["parameters"] = subject.note, subject.parameters
-        if subject.parameters is not None:
+        made["mb"] = subject.mb
+        if subject.mb is None and subject.parameters is not None:
             made["mb"] = subject.parameters * FLOAT / 1e6
         made |= measure(subject, picture, device, plan)
     except Exception as error:  # one row does not stop the others

@@ -171,6 +171,15 @@ def test_sizes_by_hand(name: str, parameters: int, picture: np.ndarray) -> None:
     assert row["mb"] == pytest.approx(4e-6 * parameters)
 
 
+def test_running_statistics_count_where_they_are_kept(picture: np.ndarray) -> None:
+    """DDN: convolutions and normalisations, by hand; a mean and a variance a channel."""
+    row = runtime.run_row("ddn", CPU, picture[:32, :48], Plan((32, 48), repeats=1))
+    within = 9 * 16 * 16 + 16 + 32
+    assert row["parameters"] == (9 * 3 * 16 + 16 + 32) + 24 * within + (9 * 16 * 3 + 3 + 6)
+    assert row["mb"] == pytest.approx(4e-6 * (row["parameters"] + 25 * 32 + 6))
+    assert round(row["mb"], 3) == row["paper"]["mb"] == 0.233
+
+
 def test_the_papers_network_has_these_sizes() -> None:
     """6.64 MB, of which each stream has 2.47 (the design's figures)."""
     assert round(4e-6 * STREAM, 2) == 2.47
