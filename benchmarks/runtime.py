@@ -38,6 +38,7 @@ from rich.table import Table
 from timing import busy, in_one_go, iterations_to, repeated, trace
 
 import udg
+from udg.backend import threads
 from udg.image import prepare
 
 Array = Any
@@ -307,9 +308,14 @@ ROWS: dict[str, Row] = {
 
 @dataclass
 class Device:
-    """A processor: its arrays, its queue, its memory."""
+    """A processor: its arrays, its queue, its memory, and how time is taken on it."""
 
     name: str
+    clock: str = "wall"
+
+    def now(self) -> float:
+        """Seconds by the clock; "cpu": those of all threads, divided by their number."""
+        return time.perf_counter() if self.clock == "wall" else time.process_time() / threads()
 
     @property
     def label(self) -> str:
@@ -374,7 +380,7 @@ class Device:
         return math.inf
 
 
-def devices(wanted: str) -> list[Device]:
+def devices(wanted: str, clock: str = "wall") -> list[Device]:
     """The devices for `--device`: "auto" takes the CPU, and a GPU where there is one."""
     try:
         import torch
@@ -385,7 +391,7 @@ def devices(wanted: str) -> list[Device]:
     if wanted == "cuda" and not cuda:
         raise SystemExit("there is no GPU that torch could use; give --device cpu")
     names = {"cpu": ["cpu"], "cuda": ["cuda"], "auto": ["cpu", "cuda"] if cuda else ["cpu"]}
-    return [Device(name) for name in names[wanted]]
+    return [Device(name, clock if name == "cpu" else "wall") for name in names[wanted]]
 
 
 # --- how -----------------------------------------------------------------------------------------
@@ -481,7 +487,7 @@ def _first(
     run, found = subject.prepare(_crop(picture, shape)), Timed(shape, [])
 
     def once() -> None:
-        found.seconds[:] = repeated(run, 1, synchronize=device.synchronize)
+        found.seconds[:] = repeated(run, 1, synchronize=device.synchronize, now=device.now)
 
     found.peak = device.peak(once)
     if again or device.name == "cuda":
@@ -496,7 +502,7 @@ def _repeat(point: Timed, subject: Subject, picture: Array, device: Device, repe
     run = subject.prepare(_crop(picture, point.shape))
     more, least = repeats - len(point.seconds), 3 - len(point.seconds)
     before, began = busy(), time.perf_counter()
-    point.seconds += repeated(run, more, _PATIENCE, device.synchronize, least)
+    point.seconds += repeated(run, more, _PATIENCE, device.synchronize, least, device.now)
     after, wall = busy(), time.perf_counter() - began
     if before and after and wall > 1:  # the system counts in hundredths of a second
         used = (after[0] - before[0]) - (after[1] - before[1])
@@ -621,7 +627,9 @@ def remark(row: dict[str, Any]) -> str:
         growth = f"extrapolated from {names}, growth pixels^{row['power of pixels']:.2f}"
         parts.append(growth + (", for lack of memory" if row["why"] == "memory" else ""))
     others = max((size.get("others") or 0 for size in row.get("sizes", [])), default=0)
-    if others > _DISTURBED:
+    if row.get("clock") == "cpu":
+        parts.append(f"CPU seconds by {row['threads']} threads, beside other work")
+    elif others > _DISTURBED:
         parts.append(f"beside other work, which used {others:.0%} of the cores")
     return "; ".join(parts) or "measured"
 
@@ -691,6 +699,8 @@ def run_row(name: str, device: Device, picture: Array, plan: Plan) -> dict[str, 
         "name": name,
         "title": row.title,
         "device": device.name,
+        "clock": device.clock,
+        "threads": threads(),
         "parameters": None,
         "mb": None,
         "note": "",
@@ -724,6 +734,10 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--rows", nargs="+", choices=ROWS, default=list(ROWS), metavar="NAME",
                         help=", ".join(ROWS))  # fmt: skip
     parser.add_argument("--device", choices=["auto", "cpu", "cuda"], default="auto")
+    parser.add_argument(
+        "--clock", choices=["wall", "cpu"], default="wall",
+        help="cpu: CPU seconds by threads, where others use the machine, too",
+    )  # fmt: skip
     parser.add_argument("--size", type=size, default=(1024, 2048), metavar="HxW")
     parser.add_argument(
         "--repeats", type=int, default=5, help="runs of each; three if they are long"
@@ -735,7 +749,7 @@ def main(arguments: list[str] | None = None) -> int:
     options = parser.parse_args(arguments)
 
     plan = Plan(options.size, options.repeats, options.limit, options.full)
-    chosen = devices(options.device)
+    chosen = devices(options.device, options.clock)
     tasks = [
         (name, device)
         for device in chosen

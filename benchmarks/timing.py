@@ -101,19 +101,21 @@ def repeated(
     patience: float = math.inf,
     synchronize: Callable[[], Any] = lambda: None,
     least: int = 3,
+    now: Callable[[], float] | None = None,
 ) -> list[float]:
-    """Seconds of each of so many runs.
+    """Seconds of each of so many runs, by the clock `now` (the wall's).
 
     `synchronize` waits for what was handed to a GPU, before and after each. Once `patience` seconds
     are spent there are no further runs, but for the first `least`.
     """
+    now = now or time.perf_counter
     seconds: list[float] = []
     while len(seconds) < repeats and (len(seconds) < least or sum(seconds) < patience):
         synchronize()
-        began = time.perf_counter()
+        began = now()
         run()
         synchronize()
-        seconds.append(time.perf_counter() - began)
+        seconds.append(now() - began)
     return seconds
 
 

@@ -28,6 +28,7 @@ class Clock:
         self.now = 0.0
         fake = SimpleNamespace(perf_counter=lambda: self.now, process_time=lambda: self.now)
         monkeypatch.setattr("timing.time", fake)
+        monkeypatch.setattr(runtime, "time", fake)
 
     def subject(self, law: Any) -> tuple[Subject, list[tuple[int, int]]]:
         """A subject whose seconds are a function of pixels, and the shapes it was run on."""
@@ -251,6 +252,14 @@ def test_other_work_is_mentioned(monkeypatch: pytest.MonkeyPatch, picture: np.nd
     row = runtime.run_row("ddn", CPU, picture, Plan(SHAPE))
     assert row["sizes"][-1]["others"] == 0.75
     assert "used 75% of the cores" in runtime.remark(row)
+
+
+def test_the_cpus_clock_stands_still_while_others_work(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(runtime, "threads", lambda: 2)
+    times = iter([1.0, 4.0])
+    monkeypatch.setattr(runtime, "time", SimpleNamespace(process_time=lambda: next(times)))
+    device = Device("cpu", "cpu")
+    assert repeated(lambda: None, 1, now=device.now) == [1.5]
 
 
 def test_the_machines_work_is_at_least_ones_own() -> None:
