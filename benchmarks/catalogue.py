@@ -87,6 +87,86 @@ class Benchmark:
 BENCHMARKS = (
     # The paper's
     Benchmark(
+        "table-1",
+        "PSNR and SSIM of every method where the clean picture is known",
+        (
+            Step(
+                "synthetic.py {data} --cache {out} --json {out}/synthetic.json",
+                "--sets rain100l-dev --methods rain udg-paper udg udgnet --every 2",
+            ),
+        ),
+        needs=("torch", "sklearn"),
+    ),
+    Benchmark(
+        "table-2",
+        "real photos: NIQE of every method's results",
+        (
+            Step(
+                "real.py {data} -o {out} --cache {out} --json {out}/real.json",
+                "--methods rain udg udgnet --every 2",
+            ),
+        ),
+        needs=("torch", "sklearn", "skvideo"),
+    ),
+    Benchmark(
+        "table-4",
+        "what an error of the angle costs",
+        (
+            Step(
+                "angle_error.py {data} --json {out}/angle_error.json -o {out}",
+                "--sets rain100l-dev --offsets 10 --every 2",
+            ),
+        ),
+        needs=("torch",),
+    ),
+    Benchmark(
+        "figure-2",
+        "gradients along and across, of clean pictures and of rain",
+        (
+            Step(
+                "gradients.py {data} --json {out}/gradients.json -o {out}",
+                "--sets rain100l-dev --every 2",
+            ),
+        ),
+    ),
+    Benchmark(
+        "figure-4",
+        "what turning brings a network: rain of mixed angles against upright rain",
+        (
+            Step(
+                "turned.py {data} --json {out}/turned.json -o {out}",
+                "--steps 2 --pictures 2 --tests 1 --seeds 1",
+            ),
+        ),
+        needs=("torch",),
+    ),
+    Benchmark(
+        "figures-5-7",
+        "pictures, what each method makes of them, and where they differ most",
+        (
+            Step(
+                "sheets.py {data} -o {out} --json {out}/sheets.json",
+                "--sets rain100l-dev --methods udg udgnet --part 1",
+            ),
+        ),
+        needs=("torch", "sklearn"),
+    ),
+    Benchmark(
+        "figure-8",
+        "the ratio of λx to λy, and where `strength` lies on it",
+        (
+            Step(
+                "ratio.py {data} --json {out}/ratio.json -o {out}",
+                "--sets rain100l-dev --ratios 1 3 --every 2",
+            ),
+        ),
+    ),
+    Benchmark(
+        "figure-10",
+        "streaks go, the veil of distant rain stays",
+        (Step("veil.py -o {out} --json {out}/veil.json"),),
+    ),
+    Benchmark(
         "table-2-study",
         "a page on which people rate real photos blind; `study.py fold` counts their answers",
         (

@@ -335,10 +335,11 @@ class Device:
         return cupy.asarray(image)
 
     def seed(self) -> None:
-        """Make random weights the same ones, and cuDNN choose its quickest algorithms."""
+        """Random weights are the same ones, threads those of udg, cuDNN chooses algorithms."""
         import torch
 
         torch.manual_seed(0)
+        torch.set_num_threads(threads())
         torch.backends.cudnn.benchmark = True
 
     def synchronize(self) -> None:
@@ -764,6 +765,7 @@ def main(arguments: list[str] | None = None) -> int:
     ]
     about = circumstances("torch", "scikit-learn", "cupy-cuda12x", "safetensors")
     about |= _torch_facts()
+    del about["threads"]  # each row has its own
     pictures: dict[float, Array] = {}
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn())
     with Progress(*columns, TimeElapsedColumn(), console=Console(stderr=True)) as progress:
@@ -827,7 +829,7 @@ def _torch_facts() -> dict[str, Any]:
         import torch
     except ImportError:
         return {}
-    facts: dict[str, Any] = {"torch threads": torch.get_num_threads()}
+    facts: dict[str, Any] = {}
     if torch.cuda.is_available():
         facts |= {"cuda": torch.version.cuda, "tf32": torch.backends.cudnn.allow_tf32}
     return facts
