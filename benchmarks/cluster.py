@@ -32,10 +32,12 @@ from skimage import data
 import udg
 from udg import batch, files
 
+SIDE = 256
 
-def rainy(seed: int) -> np.ndarray:
+
+def rainy(seed: int, side: int = SIDE) -> np.ndarray:
     """A part of a photograph with rain of its own."""
-    scene = data.astronaut()[seed * 20 :][:256, 100:356]
+    scene = data.astronaut()[seed * 20 :][:side, 100 : 100 + side]
     result = udg.synthesize(scene, angle=3 * seed - 16, seed=seed).rainy
     return result.round().astype(np.uint8)
 
@@ -50,10 +52,10 @@ def folder(address: str, pictures: list[Path]) -> None:
         raise SystemExit(failed[0])
 
 
-def array(address: str, pixels: np.ndarray) -> None:
+def array(address: str, pixels: np.ndarray, side: int = SIDE) -> None:
     """Derain an array on a cluster, and bring it back."""
     with Client(address, set_as_default=False) as client:
-        lazy = udg.solve_blocks(da.from_array(pixels, chunks=(256, 256, 3)), overlap=64)
+        lazy = udg.solve_blocks(da.from_array(pixels, chunks=(side, side, 3)), overlap=side // 4)
         dask.compute(lazy.derained, scheduler=client)
 
 
@@ -68,11 +70,15 @@ def main() -> None:
     """Measure, print and write."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--repeats", type=int, default=5)
+    parser.add_argument("--pictures", type=int, default=12, help="in the folder")
+    parser.add_argument("--side", type=int, default=SIDE, help="of a picture, in pixels")
+    parser.add_argument("--threads", action="store_true", help="as workers, to try the script")
     parser.add_argument("--json", type=Path)
     given = parser.parse_args()
     local = functools.partial(
         LocalCluster,
         threads_per_worker=1,
+        processes=not given.threads,
         dashboard_address="127.0.0.1:0",
         silence_logs=logging.ERROR,
     )
@@ -82,15 +88,15 @@ def main() -> None:
         local(n_workers=1) as one,
         local(n_workers=2) as two,
     ):
-        paths = [Path(place, "rainy", f"{seed:02}.png") for seed in range(12)]
+        paths = [Path(place, "rainy", f"{seed:02}.png") for seed in range(given.pictures)]
         paths[0].parent.mkdir()
         for seed, path in enumerate(paths):
-            files.write(path, rainy(seed))
-        large = np.tile(rainy(3), (3, 4, 1))
+            files.write(path, rainy(seed, given.side))
+        large = np.tile(rainy(3, given.side), (3, 4, 1))
         results = {}
         for name, work in (
             ("folder", lambda address: folder(address, paths)),
-            ("array", lambda address: array(address, large)),
+            ("array", lambda address: array(address, large, given.side)),
         ):
             times: dict[int, list[float]] = {1: [], 2: []}
             for _ in range(given.repeats + 1):

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import datetime
 import json
 import platform
 from collections.abc import Callable
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +18,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 import udg
 from udg import batch
+from udg.backend import threads
 
 
 def run(
@@ -49,3 +52,22 @@ def write_json(path: Path, results: dict[str, Any], **about: Any) -> None:
     }
     text = json.dumps({"about": made | about} | results, indent=1, ensure_ascii=False)
     path.write_text(text + "\n", encoding="utf-8")
+
+
+def circumstances(*packages: str) -> dict[str, Any]:
+    """When, on what processor, with how many threads and which versions something was measured."""
+    versions = {}
+    for name in ("numba", "pyfftw", *packages):
+        try:
+            versions[name] = version(name)
+        except PackageNotFoundError:
+            versions[name] = "missing"
+    date = datetime.datetime.now(datetime.UTC).date().isoformat()
+    return {"date": date, "threads": threads(), "processor": processor(), "versions": versions}
+
+
+def processor() -> str:
+    """The processor's name, where the system tells it."""
+    path = Path("/proc/cpuinfo")
+    lines = path.read_text(encoding="utf-8").splitlines() if path.exists() else []
+    return next((line.split(":")[1].strip() for line in lines if "model name" in line), "unknown")

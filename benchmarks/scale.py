@@ -25,7 +25,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from common import write_json
+from common import pictures, write_json
 from numpy.typing import NDArray
 from rich.console import Console
 from rich.table import Table
@@ -116,25 +116,27 @@ def _shape(path: Path) -> tuple[int, ...]:
         return picture.pixels.shape[:2]
 
 
-def measure_seam(path: Path, console: Console) -> list[dict[str, Any]]:
+def measure_seam(
+    path: Path, tile: int, overlaps: list[int], console: Console
+) -> list[dict[str, Any]]:
     """Compare tiles with the picture in one piece."""
     rows: list[dict[str, Any]] = []
     for angle in (0.0, 15.0):
         image = rainy_picture(path, angle)
         for passes in (1, 2):
             whole = udg.solve(image, angle=angle, passes=passes).rain
-            for overlap in OVERLAPS:
+            for overlap in overlaps:
                 rain = np.empty(image.shape[:2], np.float32)
                 udg.solve_tiles(
                     image,
                     rain=rain,
-                    tile=SEAM_TILE,
+                    tile=tile,
                     overlap=overlap,
                     angle=angle,
                     passes=passes,
                 )
                 row = {"angle": angle, "passes": passes, "overlap": overlap}
-                row |= seam(255 * (rain - whole), tiles.plan(image.shape, SEAM_TILE, overlap))
+                row |= seam(255 * (rain - whole), tiles.plan(image.shape, tile, overlap))
                 rows.append(row)
                 console.print(row)
     return rows
@@ -173,7 +175,9 @@ def show(rows: list[dict[str, Any]], title: str, console: Console) -> None:
 def main() -> None:
     """Read the arguments, measure, report."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("picture", type=Path, help="a clean photograph")
+    parser.add_argument(
+        "picture", type=Path, help="a clean photograph, or a folder of them: the first"
+    )
     sides: dict[str, Any] = {
         "type": int,
         "nargs": 2,
@@ -183,8 +187,13 @@ def main() -> None:
     parser.add_argument("--size", **sides, help="of the pictures whose memory is measured")
     parser.add_argument("--timed", **sides, help="of the picture whose time is measured")
     parser.add_argument("--skip", choices=["files", "seam"], help="leave one part out")
+    parser.add_argument("--tile", type=int, default=SEAM_TILE, help="of the second part")
+    parser.add_argument("--overlaps", type=int, nargs="+", default=list(OVERLAPS))
     parser.add_argument("--json", type=Path, help="write the numbers to this file")
     options = parser.parse_args()
+
+    if options.picture.is_dir():
+        options.picture = pictures(options.picture)[0]
 
     console, results = Console(), {}
     if options.skip != "files":
@@ -196,8 +205,8 @@ def main() -> None:
         results["files"] = rows
         show(rows, "udg derain", console)
     if options.skip != "seam":
-        results["seam"] = measure_seam(options.picture, console)
-        show(results["seam"], f"tiles of {SEAM_TILE} against the whole, in 1/255", console)
+        results["seam"] = measure_seam(options.picture, options.tile, options.overlaps, console)
+        show(results["seam"], f"tiles of {options.tile} against the whole, in 1/255", console)
     if options.json:
         write_json(options.json, results, threads=os.environ.get("NUMBA_NUM_THREADS", "all"))
 

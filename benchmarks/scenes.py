@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
+from scipy.ndimage import gaussian_filter
 
 import udg
 from udg.files import read
@@ -32,6 +33,50 @@ def street(data_dir: Path, angle: float = 0.0) -> Array:
     path = sorted((data_dir / STREET).glob("*.png"))[0]
     rainy = udg.synthesize(read(path).pixels, angle=angle, seed=SEED).rainy
     return prepare(rainy, 255.0).luma()
+
+
+def rainy(height: int, width: int, data_dir: Path | None = None, angle: float = 0.0) -> Array:
+    """A street in rendered rain, of any size: that of `street`, or one drawn here.
+
+    RGB, float32 in [0, 1], shape ``(height, width, 3)``.
+    """
+    if data_dir is None:
+        clean = drawn(height, width)
+    else:
+        path = sorted((data_dir / STREET).glob("*.png"))[0]
+        clean = read(path).pixels.astype(np.float32) / 255
+        planes = [clean[..., channel] for channel in range(3)]
+        planes = [crop(plane, *map(min, plane.shape, (height, width))) for plane in planes]
+        clean = np.stack([enlarge(plane, height, width) for plane in planes], axis=2)
+    return udg.synthesize(clean, angle=angle, seed=SEED).rainy
+
+
+def drawn(height: int, width: int, seed: int = SEED) -> Array:
+    """A street without rain: sky, rows of houses with windows, a road; RGB, float32 in [0, 1]."""
+    rng = np.random.default_rng(seed)
+    image = np.empty((height, width, 3), np.float32)
+    down = np.linspace(0, 1, height, dtype=np.float32)[:, None, None]
+    image[:] = (1 - 0.5 * down) * np.float32([0.62, 0.7, 0.8])
+    ground, left = round(0.68 * height), 0
+    while left < width:
+        right = left + max(8, round(rng.uniform(0.12, 0.3) * height))
+        top = round(rng.uniform(0.1, 0.45) * height)
+        wall = rng.uniform(0.25, 0.65) * rng.uniform(0.8, 1.2, 3)
+        image[top:ground, left:right] = wall
+        step = max(4, round(rng.uniform(0.05, 0.09) * height))
+        for row in range(top + step // 3, ground - step, step):
+            for column in range(left + step // 4, min(right, width) - step // 2, step):
+                pane = image[row : row + round(0.6 * step), column : column + round(0.45 * step)]
+                pane[:] = rng.uniform(0.08, 0.5) * np.float32([0.9, 1.0, 1.1])
+        left = right
+    rows, columns = np.mgrid[ground:height, :width].astype(np.float32)
+    image[ground:] = 0.3 + 0.08 * (rows - ground)[..., None] / max(1, height - ground)
+    away = (columns - width / 2) / (rows - ground + 0.05 * height)  # lines that meet far away
+    image[ground:][abs(away % 1.2 - 0.6) < 0.03] = 0.75
+    for sigma, strength in ((0, 0.012), (1.5, 0.03), (6, 0.12)):  # grain, stone, light and shade
+        noise = rng.standard_normal((height, width), np.float32)
+        image += strength * (noise if sigma == 0 else gaussian_filter(noise, sigma))[..., None]
+    return np.asarray(gaussian_filter(image, (0.6, 0.6, 0)).clip(0, 1), np.float32)
 
 
 def frame(data_dir: Path, angle: float = 0.0) -> Array:

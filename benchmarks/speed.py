@@ -11,7 +11,6 @@ it. Peers need the extra `peers`, the plot `plot`. Sections in OUT that are not 
 from __future__ import annotations
 
 import argparse
-import datetime
 import json
 import math
 import os
@@ -19,20 +18,18 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Callable
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from statistics import median
 from typing import Any
 
 import numpy as np
 import scenes
-from common import write_json
+from common import circumstances, write_json
 from rich.console import Console
 from rich.table import Table
 from timing import Yardstick, beside, clock, in_one_go, iterations_to, trace
 
 import udg
-from udg.backend import threads
 from udg.files import read
 
 ANGLES = (0.0, 20.0)
@@ -148,7 +145,7 @@ def sizes(options: argparse.Namespace) -> dict[str, Any]:
     street, method = scenes.street(options.data_dir), udg.PrimalDual()
     runs: dict[str, Callable[[], float]] = {}
     facts = {}
-    for size in MEGAPIXELS:
+    for size in options.megapixels:
         height = 2 ** round(math.log2(size * 2**19) / 2)
         width = round(size * 2**20 / height)
         Y = scenes.enlarge(scenes.crop(street, min(height, 1024), min(width, 2048)), height, width)
@@ -156,11 +153,12 @@ def sizes(options: argparse.Namespace) -> dict[str, Any]:
         runs[f"{size:g}"] = lambda p=problem: clock(lambda: udg.minimize(p, method))
         found = udg.minimize(problem, method)
         facts[f"{size:g}"] = {"shape": Y.shape, "iterations": found.iterations}
-    reference = runs["2"]
+    unit = "2" if "2" in runs else list(runs)[-1]  # to which the others are compared
+    reference = runs[unit]
     rows = []
     for name, found in beside(runs, reference, options.repeats).items():
         pixels = math.prod(facts[name]["shape"]) / 1e6
-        two = math.prod(facts["2"]["shape"]) / 1e6
+        two = math.prod(facts[unit]["shape"]) / 1e6
         row = {"MP": float(name)} | facts[name] | {"seconds a megapixel": found["seconds"] / pixels}
         row["beside 2 MP"] = found["ratio"] * two / pixels
         row["spread"] = [ratio * two / pixels for ratio in found["spread"]]
@@ -283,24 +281,6 @@ def plot(part: dict[str, Any], path: Path) -> None:
     pyplot.close(figure)
 
 
-def about() -> dict[str, Any]:
-    """When and with what a section was measured."""
-    versions = {}
-    for name in ("numba", "pyfftw", *PEERS):
-        try:
-            versions[name] = version(name)
-        except PackageNotFoundError:
-            versions[name] = "missing"
-    date = datetime.datetime.now(datetime.UTC).date().isoformat()
-    return {"date": date, "threads": threads(), "processor": _processor(), "versions": versions}
-
-
-def _processor() -> str:
-    path = Path("/proc/cpuinfo")
-    lines = path.read_text(encoding="utf-8").splitlines() if path.exists() else []
-    return next((line.split(":")[1].strip() for line in lines if "model name" in line), "unknown")
-
-
 def main() -> None:
     """Read the arguments, measure, report."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
@@ -317,6 +297,7 @@ def main() -> None:
         "--cone-sides", type=int, nargs="+", default=[48, 64, 96, 128], help="for CVXPY's solvers"
     )
     parser.add_argument("--memory-side", type=int, default=2048)
+    parser.add_argument("--megapixels", type=float, nargs="+", default=list(MEGAPIXELS))
     parser.add_argument("--limit", type=float, default=240, help="seconds for a peer's run")
     options = parser.parse_args()
 
@@ -327,7 +308,7 @@ def main() -> None:
     for name in SECTIONS:
         if name in options.only:
             print(f"{name} ...", file=sys.stderr, flush=True)
-            results[name] = {"about": about()} | SECTIONS[name](options)
+            results[name] = {"about": circumstances(*PEERS)} | SECTIONS[name](options)
             if options.json:
                 write_json(options.json, results)
     show(results, Console())

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import math
+import os
 import time
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from statistics import median
 from typing import Any, NamedTuple
 
@@ -90,6 +93,41 @@ def clock(run: Callable[[], Any]) -> float:
     began = time.perf_counter()
     run()
     return time.perf_counter() - began
+
+
+def repeated(
+    run: Callable[[], Any],
+    repeats: int,
+    patience: float = math.inf,
+    synchronize: Callable[[], Any] = lambda: None,
+    least: int = 3,
+    now: Callable[[], float] | None = None,
+) -> list[float]:
+    """Seconds of each of so many runs, by the clock `now` (the wall's).
+
+    `synchronize` waits for what was handed to a GPU, before and after each. Once `patience` seconds
+    are spent there are no further runs, but for the first `least`.
+    """
+    now = now or time.perf_counter
+    seconds: list[float] = []
+    while len(seconds) < repeats and (len(seconds) < least or sum(seconds) < patience):
+        synchronize()
+        began = now()
+        run()
+        synchronize()
+        seconds.append(now() - began)
+    return seconds
+
+
+def busy() -> tuple[float, float] | None:
+    """CPU seconds of the whole machine and of this process so far; None where that is not told."""
+    try:
+        words = Path("/proc/stat").read_text(encoding="ascii").split("\n", 1)[0].split()[1:]
+    except OSError:
+        return None
+    user, nice, system, _, _, irq, softirq = map(int, words[:7])
+    ticks = user + nice + system + irq + softirq
+    return ticks / os.sysconf("SC_CLK_TCK"), time.process_time()
 
 
 def beside(

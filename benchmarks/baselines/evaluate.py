@@ -102,6 +102,8 @@ def main() -> None:
     parser.add_argument("--json", type=Path, help="write the numbers here, and go on from here")
     parser.add_argument("--photos", type=Path, help="photos without rain, for gmm")
     parser.add_argument("--cache", type=Path, default=Path("cache"), help="folder, for gmm's fit")
+    parser.add_argument("--patches", type=int, help="of photos that gmm is fitted to")
+    parser.add_argument("--components", type=int, help="of that fit")
     parser.add_argument(
         "--weights", type=Path, help="of a network, as networks/train.py writes them"
     )
@@ -113,6 +115,9 @@ def main() -> None:
     method = {"name": options.method}
     if options.method == "gmm":
         method["photos"] = options.photos.name if options.photos else "scikit-image"
+        named = {"patches": options.patches, "components": options.components}
+        fit = {name: value for name, value in named.items() if value is not None}
+        method |= fit
     derain = dsc.derain
     if options.method in NETWORKS:
         try:
@@ -123,7 +128,7 @@ def main() -> None:
         method["sha256"] = hashlib.sha256(options.weights.read_bytes()).hexdigest()[:16]
     rows = known(options.json, method)
     if options.method == "gmm":
-        prior = gmm.background(options.cache, options.photos)
+        prior = gmm.background(options.cache, options.photos, **fit)
 
         def derain(image: Any) -> Any:
             return gmm.derain(image, prior)

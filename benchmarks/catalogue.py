@@ -1,0 +1,418 @@
+"""Every table and figure of the paper, and every other measurement: which command makes it.
+
+One entry a measurement, the paper's first. `python -m benchmarks` lists and runs them, and with
+--quick runs all of them on tiny pictures, so a script needs options that make it small. A test sees
+to it that no script is forgotten.
+"""
+
+from __future__ import annotations
+
+import shlex
+from dataclasses import dataclass
+from pathlib import Path
+
+FOLDER = Path(__file__).resolve().parent
+
+
+@dataclass(frozen=True)
+class Step:
+    """One command.
+
+    Attributes
+    ----------
+    command : str
+        A script, from this folder, and its arguments, or `udg` and its. {data} is DATA_DIR, {out}
+        the folder for results; {data?} is left out if there is no DATA_DIR.
+    quick : str
+        Added with --quick: of an option that is given twice the second counts.
+    """
+
+    command: str
+    quick: str = ""
+
+    @property
+    def script(self) -> str:
+        """The script, or "udg"."""
+        return shlex.split(self.command)[0]
+
+    @property
+    def needs_data(self) -> bool:
+        """Whether it cannot do without DATA_DIR."""
+        return "{data}" in self.command
+
+    def arguments(self, data: Path | None, out: Path, quick: bool = False) -> list[str]:
+        """All that comes after the script."""
+        words = shlex.split(f"{self.command} {self.quick if quick else ''}")[1:]
+        known = {"{data}": data, "{data?}": data, "{out}": out}
+        filled = []
+        for word in words:
+            if word == "{data?}" and data is None:
+                continue
+            for name, path in known.items():
+                word = word.replace(name, str(path))
+            filled.append(word)
+        return filled
+
+
+@dataclass(frozen=True)
+class Benchmark:
+    """An entry.
+
+    Attributes
+    ----------
+    name : str
+        By which it is run.
+    shows : str
+        What it shows, in one line.
+    steps : tuple of Step
+        One after the other.
+    needs : tuple of str
+        Modules without which it is skipped.
+    gpu : bool
+        It is skipped where there is no GPU, except with --quick.
+    """
+
+    name: str
+    shows: str
+    steps: tuple[Step, ...]
+    needs: tuple[str, ...] = ()
+    gpu: bool = False
+
+    @property
+    def needs_data(self) -> bool:
+        """Whether it cannot do without DATA_DIR."""
+        return any(step.needs_data for step in self.steps)
+
+
+BENCHMARKS = (
+    # The paper's
+    Benchmark(
+        "table-1",
+        "PSNR and SSIM of every method where the clean picture is known",
+        (
+            Step(
+                "synthetic.py {data} --cache {out} --json {out}/synthetic.json",
+                "--sets rain100l-dev --methods rain udg-paper udg udgnet --every 2",
+            ),
+        ),
+        needs=("torch", "sklearn"),
+    ),
+    Benchmark(
+        "table-2",
+        "real photos: NIQE of every method's results",
+        (
+            Step(
+                "real.py {data} -o {out} --cache {out} --json {out}/real.json",
+                "--methods rain udg udgnet --every 2",
+            ),
+        ),
+        needs=("torch", "sklearn", "skvideo"),
+    ),
+    Benchmark(
+        "table-4",
+        "what an error of the angle costs",
+        (
+            Step(
+                "angle_error.py {data} --json {out}/angle_error.json -o {out}",
+                "--sets rain100l-dev --offsets 10 --every 2",
+            ),
+        ),
+        needs=("torch",),
+    ),
+    Benchmark(
+        "figure-2",
+        "gradients along and across, of clean pictures and of rain",
+        (
+            Step(
+                "gradients.py {data} --json {out}/gradients.json -o {out}",
+                "--sets rain100l-dev --every 2",
+            ),
+        ),
+    ),
+    Benchmark(
+        "figure-4",
+        "what turning brings a network: rain of mixed angles against upright rain",
+        (
+            Step(
+                "turned.py {data} --json {out}/turned.json -o {out}",
+                "--steps 2 --pictures 2 --tests 1 --seeds 1",
+            ),
+        ),
+        needs=("torch",),
+    ),
+    Benchmark(
+        "figures-5-7",
+        "pictures, what each method makes of them, and where they differ most",
+        (
+            Step(
+                "sheets.py {data} -o {out} --json {out}/sheets.json",
+                "--sets rain100l-dev --methods udg udgnet --part 1",
+            ),
+        ),
+        needs=("torch", "sklearn"),
+    ),
+    Benchmark(
+        "figure-8",
+        "the ratio of λx to λy, and where `strength` lies on it",
+        (
+            Step(
+                "ratio.py {data} --json {out}/ratio.json -o {out}",
+                "--sets rain100l-dev --ratios 1 3 --every 2",
+            ),
+        ),
+    ),
+    Benchmark(
+        "figure-10",
+        "streaks go, the veil of distant rain stays",
+        (Step("veil.py -o {out} --json {out}/veil.json"),),
+    ),
+    Benchmark(
+        "table-2-study",
+        "a page on which people rate real photos blind; `study.py fold` counts their answers",
+        (
+            Step("udg derain {data}/realrain60/rainy -o {out}/udg"),
+            Step(
+                "study.py page rain={data}/realrain60/rainy udg={out}/udg -o {out}/study.html"
+                " --scenes 12",
+                "--scenes 2 --side 64",
+            ),
+        ),
+    ),
+    Benchmark(
+        "table-3",
+        "model size and running time of every method, 1024×2048",
+        (
+            Step(
+                "runtime.py {data?} --json {out}/runtime.json --plot {out}/runtime.png",
+                "--size 32x48 --repeats 1 --device cpu",
+            ),
+        ),
+        needs=("torch", "sklearn"),
+    ),
+    Benchmark(
+        "figure-9",
+        "one picture alone: networks trained on it, and deep image prior for the same time",
+        (
+            Step(
+                "single_image.py {data} --recipes distilled energy packaged adapted"
+                " --json {out}/single_image.json",
+                "--recipes distilled --steps 2 --pictures 1 --no-dip",
+            ),
+        ),
+        needs=("torch",),
+    ),
+    # The solver
+    Benchmark(
+        "pairs",
+        "PSNR and SSIM of udg.solve on pairs, and what got worse",
+        (Step("udg evaluate {data}/rain100l-dev --jobs 2 --json {out}/pairs.json", "--jobs 1"),),
+    ),
+    Benchmark(
+        "angle",
+        "error of the estimated angle: labelled photos, rendered rain, turned photos",
+        (
+            Step(
+                "angle.py {data} --methods spectrum tilt --json {out}/angle.json",
+                "--quick --methods spectrum",
+            ),
+        ),
+    ),
+    Benchmark(
+        "presence",
+        "whether there is rain: the regression behind udg.presence, and what it misses",
+        (Step("presence.py {data} --json {out}/presence.json", "--jobs 1"),),
+    ),
+    Benchmark(
+        "harm",
+        "what becomes of photos without rain",
+        (Step("harm.py {data} --json {out}/harm.json", "--jobs 1"),),
+    ),
+    Benchmark(
+        "ablation",
+        "what each ingredient of udg.solve gains on rain and costs where there is none",
+        (Step("ablation.py {data} --json {out}/ablation.json", "--part 4 --jobs 1"),),
+    ),
+    Benchmark(
+        "niqe",
+        "quality of real photos without a reference, before and after",
+        (
+            Step("udg derain {data}/realrain60/rainy -o {out}/derained"),
+            Step("niqe.py {data}/realrain60/rainy {out}/derained --json {out}/niqe.json"),
+        ),
+        needs=("skvideo",),
+    ),
+    Benchmark(
+        "stripes",
+        "stripes of thirteen kinds, and a satellite's",
+        (Step("stripes.py {data?} --json {out}/stripes.json", "--size 64"),),
+    ),
+    Benchmark(
+        "speed",
+        "time to the minimum in FFTs, beside other libraries and the paper's method; memory",
+        (
+            Step(
+                "speed.py {data} --cache {out} --json {out}/speed.json --plot {out}/speed.png",
+                "--only fft alternation memory sizes --angles 0 --repeats 1 --reference-tol 1e-2"
+                " --side 48 --memory-side 64 --megapixels 0.004",
+            ),
+        ),
+    ),
+    Benchmark(
+        "scale",
+        "large pictures: memory and time a megapixel, and how well tiles fit together",
+        (
+            Step(
+                "scale.py {data}/clean/cityscapes --json {out}/scale.json",
+                "--size 64 96 --timed 64 96 --tile 96 --overlaps 16",
+            ),
+        ),
+        needs=("zarr",),
+    ),
+    Benchmark(
+        "cluster",
+        "two workers of a Dask cluster against one",
+        (
+            Step(
+                "cluster.py --json {out}/cluster.json",
+                "--repeats 1 --side 32 --pictures 2 --threads",
+            ),
+        ),
+        needs=("distributed",),
+    ),
+    # What it is compared with
+    Benchmark(
+        "dsc",
+        "discriminative sparse coding on pairs",
+        (Step("baselines/evaluate.py dsc {data}/rain100l-dev --json {out}/dsc.json", "--every 2"),),
+        needs=("sklearn",),
+    ),
+    Benchmark(
+        "gmm",
+        "layer priors on pairs",
+        (
+            Step(
+                "baselines/evaluate.py gmm {data}/rain100l-dev --photos {data}/clean/bsds353"
+                " --cache {out} --json {out}/gmm.json",
+                "--every 2 --patches 500 --components 4",
+            ),
+        ),
+        needs=("sklearn",),
+    ),
+    Benchmark(
+        "networks",
+        "training a network that the paper compares with (DDN), and measuring it",
+        (
+            Step(
+                "baselines/networks/render.py {data}/clean/bsds353 {out}/pairs",
+                "--every 2",
+            ),
+            Step(
+                "baselines/networks/train.py ddn {out}/pairs -o {out}/ddn.safetensors",
+                "--steps 2 --batch 2 --crop 32 --device cpu --threads 1",
+            ),
+            Step(
+                "baselines/evaluate.py ddn {data}/rain100l-dev --weights {out}/ddn.safetensors"
+                " --json {out}/ddn.json",
+                "--every 2",
+            ),
+        ),
+        needs=("torch", "sklearn"),
+    ),
+    Benchmark(
+        "network-sizes",
+        "parameters of the networks beside those in the literature",
+        (Step("baselines/networks/sizes.py"),),
+        needs=("torch",),
+    ),
+    # The network
+    Benchmark(
+        "weights",
+        "how the packaged weights were made (hours)",
+        (
+            Step("train_weights.py {data} {out}/run", "--steps 2 --threads 1"),
+            Step("angle_net.py train {data} {out}/run", "--steps 2 --rendered 4"),
+        ),
+        needs=("torch",),
+    ),
+    Benchmark(
+        "angle-net",
+        "error of the packaged angle network on turned copies of real photos",
+        (Step("angle_net.py measure {data} small --json {out}/angle_net.json"),),
+        needs=("torch",),
+    ),
+    # What wants a GPU
+    Benchmark(
+        "gpu-check",
+        "CuPy against NumPy, and how fast it is",
+        (
+            Step(
+                "gpu/check.py {out}",
+                "--arrays numpy --height 48 --width 64"
+                " --only 'kernels rain reflecting float32' transform",
+            ),
+        ),
+        gpu=True,
+    ),
+    Benchmark(
+        "gpu-forward",
+        "the forward pass of UDGNet, 1024×2048, eager and compiled",
+        (
+            Step(
+                "gpu/forward.py {out}",
+                "--device cpu --height 64 --width 96 --repeat 1 --no-compile",
+            ),
+        ),
+        needs=("torch",),
+        gpu=True,
+    ),
+    Benchmark(
+        "gpu-train",
+        "seconds a step of the paper's training (resumes)",
+        (
+            Step(
+                "gpu/train.py {out} --data {data}/rain100l-dev/rainy",
+                "--device cpu --width 4 --depth 1 --steps 2 --minutes 1",
+            ),
+        ),
+        needs=("torch",),
+        gpu=True,
+    ),
+    Benchmark(
+        "gpu-baselines",
+        "a network that the paper compares with (DDN), trained for some minutes and evaluated",
+        (
+            Step(
+                "gpu/baselines.py {out} ddn {data}",
+                "--device cpu --steps 2 --batch 2 --crop 32 --minutes 1",
+            ),
+        ),
+        needs=("torch", "sklearn"),
+        gpu=True,
+    ),
+)
+
+#: Scripts that are no measurement of their own, and why.
+NOT_LISTED = {
+    "__main__.py": "runs the others",
+    "peak.py": "speed.py runs it, once a call",
+}
+
+
+def scripts() -> set[str]:
+    """Every file below this folder that can be run by itself."""
+    return {
+        path.relative_to(FOLDER).as_posix()
+        for path in FOLDER.rglob("*.py")
+        if "\nif __name__ == " in path.read_text(encoding="utf-8")
+    }
+
+
+def find(name: str) -> Benchmark:
+    """The entry of a name.
+
+    Raises
+    ------
+    KeyError
+        There is none.
+    """
+    return {benchmark.name: benchmark for benchmark in BENCHMARKS}[name]
