@@ -32,5 +32,5 @@ plt.show()
 # %%
 # Above is the picture, below the rain that was taken from it. At 0 the widest streaks stay; at 1
 # they are gone, and the rim of the cup and the handle of the spoon lose some of their light with
-# them. The dark traces are another matter: rain fades on bright ground, so the darkest colour has more of
-# it than the others, and gives too much of it away.
+# them. The dark traces are another matter: rain fades on bright ground, so the darkest colour has
+# more of it than the others, and all are made darker by as much.

@@ -7,16 +7,21 @@ from docutils.utils.math.latex2mathml import tex2mathml
 from sphinx.application import Sphinx
 
 
+def mathml(formula: str, *, block: bool) -> str:
+    """LaTeX as MathML, with norms no higher than what they are of."""
+    return tex2mathml(formula, as_block=block).replace("<mo>‖</mo>", '<mo stretchy="false">‖</mo>')
+
+
 def inline(writer: Any, node: nodes.math) -> None:
     """A formula within a line."""
-    writer.body.append(tex2mathml(node.astext(), as_block=False))
+    writer.body.append(mathml(node.astext(), block=False))
     raise nodes.SkipNode
 
 
 def block(writer: Any, node: nodes.math_block) -> None:
     """A formula of its own, which scrolls where the page is too narrow."""
     writer.body.append(writer.starttag(node, "div", CLASS="math"))
-    writer.body.append(tex2mathml(node.astext(), as_block=True))
+    writer.body.append(mathml(node.astext(), block=True))
     writer.body.append("</div>\n")
     raise nodes.SkipNode
 

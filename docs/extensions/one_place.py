@@ -19,6 +19,7 @@ PAGES = {
     "CONTRIBUTING.md": "contributing.md",
     "benchmarks/README.md": "benchmarks.md",
     "benchmarks/gpu/README.md": "benchmarks-gpu.md",
+    "udg/assets/README.md": "demo-picture.md",
     "udg/net/weights/small.md": "weights-small.md",
 }
 # Headings of the README, and the pages that say more.
