@@ -10,6 +10,8 @@ import udg
 ROOT = Path(__file__).parent.parent
 sys.path.insert(0, str(Path(__file__).parent / "extensions"))
 
+import own_names  # noqa: E402  (of the folder extensions)
+
 project = "udg"
 author = "the udg authors"
 version = release = udg.__version__
@@ -29,11 +31,13 @@ extensions = [
 ]
 exclude_patterns = ["_build", "auto_examples/**.ipynb", "auto_examples/**.py.md5"]
 templates_path = ["_templates"]
+smartquotes = False  # they would make -- of an option a dash
 suppress_warnings = ["config.cache"]  # the gallery's sorting key is a function
 
 # Docstrings: `name` in them is a link where there is such an object, and emphasised where not.
 default_role = "autolink"
 autosummary_generate = True
+autosummary_context = {"properties": own_names.properties}
 autodoc_typehints = "none"  # numpydoc's sections have the types, in words
 autodoc_member_order = "bysource"
 numpydoc_show_class_members = False

@@ -220,6 +220,7 @@ def test_commands_are_described_by_click() -> None:
         for option in command.params:
             if isinstance(option, click.Option) and not option.hidden:
                 assert option.opts[-1] in text
+                assert option.help, f"udg {name} {option.opts[-1]} does not say what it is"
 
 
 def test_examples_have_their_place_and_title() -> None:

@@ -4,6 +4,7 @@ The text is click's own, so the page says what ``--help`` says.
 """
 
 import importlib
+import inspect
 from typing import Any
 
 import click
@@ -22,12 +23,12 @@ def described(group: click.Group, name: str) -> list[str]:
         context = click.Context(command, info_name=title)
         usage = " ".join(command.collect_usage_pieces(context))
         lines += [title, "-" * len(title), "", f".. program:: {title}", ""]
-        lines += [*_escaped(command.help or "").splitlines(), ""]
+        lines += [*_escaped(inspect.cleandoc(command.help or "")).splitlines(), ""]
         lines += [".. code-block:: console", "", f"   $ {title} {usage}", ""]
         for option in command.get_params(context):
             record = option.get_help_record(context)
-            if record is None:
-                continue  # arguments, which the text above explains
+            if record is None or isinstance(option, click.Argument):
+                continue  # the text above explains arguments
             names, text = record
             lines += [f".. option:: {names.replace(' / ', ', ')}", "", f"   {_escaped(text)}", ""]
     return lines

@@ -6,9 +6,11 @@ bare name, in either module. What is said of a constant stands above it, where i
 
 import inspect
 import sys
+from functools import cached_property
 from pydoc import locate
 from typing import Any
 
+from numpydoc.xref import DEFAULT_LINKS
 from sphinx.addnodes import pending_xref
 from sphinx.application import Sphinx
 from sphinx.environment import BuildEnvironment
@@ -18,8 +20,6 @@ from sphinx.pycode import ModuleAnalyzer
 def _documented(app: Sphinx, env: BuildEnvironment, node: pending_xref, content: Any) -> Any:
     """The reference that Sphinx did not find, if the object has another name."""
     target, module = node["reftarget"], node.get("py:module")
-    if ":" in target or target.startswith("numpy."):
-        return content  # of another project, whose pages would have to be fetched
     if node.get("refdomain") != "py":
         return None
     wanted = locate(f"{module}.{target}") or locate(target)
@@ -53,8 +53,15 @@ def _constant(
                 lines[:] = comments["", last]
 
 
+def properties(module: str, name: str) -> list[str]:
+    """Properties of a class, cached ones included, for its page."""
+    members = vars(getattr(sys.modules[module], name))
+    return [n for n, m in members.items() if isinstance(m, property | cached_property)]
+
+
 def setup(app: Sphinx) -> dict[str, bool]:
-    """Ask here for what was not found, before numpydoc reads the docstring."""
+    """Ask here for what was not found, and before numpydoc reads a docstring."""
+    DEFAULT_LINKS.clear()  # to Python's and NumPy's pages
     app.connect("missing-reference", _documented)
     app.connect("autodoc-process-docstring", _constant, priority=400)
     return {"parallel_read_safe": True, "parallel_write_safe": True}
