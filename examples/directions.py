@@ -12,7 +12,7 @@ from skimage.data import rocket
 
 import udg
 
-clean = rocket()[100:400, 120:500]
+clean = rocket()[110:360, 140:460]
 rainy = udg.synthesize(clean, angle=18, density=0.08, seed=1, data_range=255).rainy
 rainy = udg.synthesize(rainy, angle=-16, density=0.08, seed=2, data_range=255).rainy
 rainy = rainy.round().astype(np.uint8)

@@ -12,7 +12,7 @@ from skimage.data import rocket
 
 import udg
 
-clean = rocket()[60:360, 40:400] / 255
+clean = rocket()[60:290, 70:350] / 255
 height, width = clean.shape[:2]
 
 # %%
@@ -29,7 +29,7 @@ veiled = udg.synthesize(veil, angle=8, length=40, density=0.1, intensity=0.4, se
 rows, columns = np.mgrid[:height, :width].astype(float)
 source, rng = np.stack([rows, columns]), np.random.default_rng(5)
 drops = np.zeros((height, width))
-for _ in range(25):
+for _ in range(16):
     centre, radius = rng.uniform([0, 0], [height, width]), rng.uniform(6, 16)
     inside = np.hypot(rows - centre[0], columns - centre[1]) < radius
     source[:, inside] = centre[:, None] - 4 * (source[:, inside] - centre[:, None])

@@ -12,7 +12,7 @@ from skimage.data import moon
 
 import udg
 
-clean = moon()[80:400, 80:480].astype(np.float32) / 255
+clean = moon()[80:330, 80:390].astype(np.float32) / 255
 rows, columns = np.mgrid[: clean.shape[0], : clean.shape[1]]
 theta = np.radians(25)
 across = columns * np.cos(theta) + rows * np.sin(theta)  # constant along lines like /
