@@ -236,7 +236,7 @@ def test_examples_have_their_place_and_title() -> None:
 
 
 def test_pictures_of_the_examples_that_pages_show_exist() -> None:
-    for path in PAGES:
+    for path in DOCS.glob("*.md"):
         for name in re.findall(r"images/sphx_glr_(\w+)_\d{3}\.png", path.read_text("utf-8")):
             assert (ROOT / "examples" / f"{name}.py").exists(), f"{path.name}: {name}"
 
