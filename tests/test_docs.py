@@ -300,6 +300,13 @@ def test_sections_of_the_readme_that_pages_replace_exist() -> None:
     assert all((DOCS / page.partition("#")[0]).exists() for page in SECTIONS.values())
 
 
+def test_ci_builds_what_the_readme_builds() -> None:
+    commands = [block.code.strip() for block in blocks(ROOT / "README.md")]
+    command = next(command for command in commands if "sphinx" in command)
+    check = (ROOT / "scripts" / "check").read_text("utf-8").splitlines()
+    assert f"step {command.replace('sphinx', 'sphinx -q')}" in check
+
+
 def test_formulas_are_mathml() -> None:
     from mathml import mathml
 
