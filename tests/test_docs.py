@@ -201,7 +201,8 @@ def test_every_public_name_is_in_the_api() -> None:
 
     pages = set(listed("api/index.rst"))
     assert pages == set(udg.__all__) - set(errors.__all__) - {"__version__"}
-    assert listed("api/net.rst") == set(importlib.import_module("udg.net").__all__)
+    for name in ("net", "plot"):
+        assert listed(f"api/{name}.rst") == set(importlib.import_module(f"udg.{name}").__all__)
 
 
 def test_every_term_of_the_energy_is_in_the_api() -> None:
