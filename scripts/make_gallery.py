@@ -263,7 +263,7 @@ def _row(entry: Entry, figures: Figures) -> str:
 def describe(figures: list[Figures]) -> str:
     """The README of the gallery."""
     pictures = (
-        f"### {entry.name}\n\n"
+        f"## {entry.name}\n\n"
         f"![{entry.name}: rainy, and derained]({entry.name}.jpg)\n\n{entry.caption}"
         for entry in ENTRIES
     )

@@ -12,10 +12,8 @@ import subprocess
 import sys
 from pathlib import Path
 
-import numpy as np
 import pytest
 from numpydoc.docscrape import ClassDoc, FunctionDoc
-from PIL import Image
 
 import udg
 
@@ -217,34 +215,6 @@ def test_ci_runs_the_readme_command() -> None:
 
 def test_readme_has_a_command_that_runs_the_demo() -> None:
     assert [c for c in blocks(read("README.md"), "sh") if c.strip().endswith("udg demo")]
-
-
-def test_readme_python_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    first = blocks(read("README.md"), "python")[0]
-    rainy = udg.synthesize(np.full((48, 64, 3), 90, np.uint8), angle=8, seed=2).rainy
-    Image.fromarray(rainy.round().astype(np.uint8)).save(tmp_path / "rainy.png")
-    monkeypatch.chdir(tmp_path)
-    exec(compile(first, "README.md", "exec"), {})
-    with Image.open("rainy.png") as before, Image.open("derained.png") as after:
-        assert before.size == after.size
-        assert np.asarray(after).std() < 0.5 * np.asarray(before).std()
-
-
-def test_readme_commands_parse(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Every ``udg …`` line of the README is a command with options that exist."""
-    import shlex
-
-    from udg.cli import main
-
-    ran = []
-    for command in main.commands.values():
-        monkeypatch.setattr(command, "callback", lambda **given: ran.append(given))
-    monkeypatch.setattr("click.Path.convert", lambda self, value, param, context: Path(value))
-    text = "".join(blocks(read("README.md"), "sh"))
-    lines = [line for line in text.splitlines() if line.startswith("udg ")]
-    for line in lines:
-        main(shlex.split(line, comments=True)[1:], standalone_mode=False)
-    assert len(ran) == len(lines) > 5
 
 
 def test_readme_names_the_defaults() -> None:

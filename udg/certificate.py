@@ -1,13 +1,15 @@
 """How far a decomposition is from the minimum: a proof, not a guess.
 
-With dual variables |p| ≤ tau (two directions), |q| ≤ lam_x and |s| ≤ lam_y, one for each absolute
-value in the energy, and X eliminated, every choice gives a lower bound on the minimum::
+With dual variables ``|p| ≤ tau`` (two directions), ``|q| ≤ lam_x`` and ``|s| ≤ lam_y``, one for
+each absolute value in the energy, and X eliminated, every choice gives a lower bound on the
+minimum::
 
     D(p, q, s) = ⟨Y, ∇ᵀp − ∇yᵀs⟩ − ½‖∇ᵀp‖² + min over R of ⟨R, c⟩ + lam_r‖R‖₁
     c          = ∇xᵀq + ∇yᵀs − ∇ᵀp
 
 With 0 ≤ R ≤ U (U = Y, or less) the last minimum is Σ U·min(0, lam_r + c), finite for any duals.
-With R of any sign it is −∞ unless |c| ≤ lam_r, so there the duals are first repaired (`repair`).
+With R of any sign it is −∞ unless ``|c| ≤ lam_r``, so there the duals are first repaired
+(``repair``).
 """
 
 from __future__ import annotations

@@ -390,7 +390,13 @@ def demo(output: Path, strength: float | None, overwrite: bool, quiet: bool, deb
 
 @main.command()
 @_inputs
-@click.option("--method", type=click.Choice(["spectrum", "tilt"]), default="spectrum")
+@click.option(
+    "--method",
+    type=click.Choice(["spectrum", "tilt"]),
+    default="spectrum",
+    show_default=True,
+    help="tilt: the paper's, slower and less exact.",
+)
 @_recursive
 @_json
 @_jobs
@@ -572,12 +578,18 @@ _number = click.FloatRange(min=0)
 @click.option("--channels", type=click.IntRange(1, 3), help="3: colours; 1: the darkest channel.")
 @click.option("--width", type=_count, help="Channels within the streams.")
 @click.option("--depth", type=_count, help="Residual blocks of each stream.")
-@click.option("--streams", type=click.Choice(["both", "rain", "background"]))
+@click.option(
+    "--streams", type=click.Choice(["both", "rain", "background"]), help="Which of them to train."
+)
 @click.option("--steps", type=_count, help="Batches to train on.")
 @click.option("--batch", type=_count, help="Crops in each.")
 @click.option("--crop", type=_count, help="Their side in pixels.")
 @click.option("--lr", type=_number, help="Learning rate.")
-@click.option("--schedule", type=click.Choice(["steps", "cosine", "constant"]))
+@click.option(
+    "--schedule",
+    type=click.Choice(["steps", "cosine", "constant"]),
+    help="How the learning rate falls.",
+)
 @click.option(
     "--norm",
     type=click.Choice(["batch", "fixed"]),
@@ -589,16 +601,26 @@ _number = click.FloatRange(min=0)
 @click.option("--angle-steps", type=_some, help="Steps for the angle network alone, first.")
 @click.option("--angle-turn", type=_number, help="Degrees by which crops are turned for it.")
 @click.option("--distill", type=_number, help="Weight of the distance from the solver's result.")
-@click.option("--distill-norm", type=click.Choice(["l1", "l2"]))
+@click.option("--distill-norm", type=click.Choice(["l1", "l2"]), help="How it is measured.")
 @click.option("--distill-steps", type=_some, help="Steps with that loss alone.")
 @click.option("--distill-blend", type=_some, help="Steps in which the energy takes its place.")
-@click.option("--precision", type=click.Choice(["auto", "float32", "bfloat16"]))
-@click.option("--seed", type=_some)
+@click.option(
+    "--precision",
+    type=click.Choice(["auto", "float32", "bfloat16"]),
+    help="Of the streams; auto: bfloat16 on GPUs, else float32.",
+)
+@click.option("--seed", type=_some, help="Of the weights and the crops.")
 @click.option("--device", metavar="cpu|cuda", help="Where to compute; default: a GPU if any.")
 @click.option("--threads", type=_count, help="Of the CPU.")
 @click.option("--compile/--no-compile", default=None, help="torch.compile; default: on GPUs.")
 @click.option("--max-minutes", type=_number, help="Stop after so long, to be resumed.")
-@click.option("--checkpoint-minutes", type=_number, default=10, show_default=True)
+@click.option(
+    "--checkpoint-minutes",
+    type=_number,
+    default=10,
+    show_default=True,
+    help="Time between two checkpoints.",
+)
 @click.option(
     "--resume", is_flag=True, help="Go on with the run in RUN; begin it if there is none."
 )

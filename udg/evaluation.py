@@ -29,9 +29,9 @@ class Score:
     name : str
         The rainy picture's file name.
     psnr_before, psnr_after : float
-        `udg.metrics.psnr_y` of the rainy and of the derained picture, in dB.
+        `udg.psnr_y` of the rainy and of the derained picture, in dB.
     ssim_before, ssim_after : float
-        `udg.metrics.ssim_y` likewise.
+        `udg.ssim_y` likewise.
     angle : float
         The angle that was used, in degrees.
     gap : float, optional
@@ -112,7 +112,7 @@ def evaluate(
     """Derain every picture of ``folder/rainy`` and compare it with its twin in ``folder/clean``.
 
     Pictures are rounded to their own bit depth before they are measured, as a file would be, and
-    measured on luma 16–235 (see `udg.metrics`).
+    measured on luma 16–235 (see `udg.psnr_y`).
 
     Parameters
     ----------

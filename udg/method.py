@@ -1,4 +1,4 @@
-"""What every method of minimisation offers to the loop in `udg.solver`."""
+"""What every method of minimisation offers to the loop in `udg.iteration`."""
 
 from __future__ import annotations
 

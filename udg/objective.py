@@ -159,7 +159,7 @@ class Problem:
 
     @property
     def sparsity(self) -> Array:
-        """Weight of |R|: `lam_r` as a number, or as an array if some pixels are in doubt."""
+        """Weight of ``|R|``: `lam_r` as a number, or as an array if some pixels are in doubt."""
         return self.weights.lam_r * (1.0 if self.doubt is None else self.doubt)
 
     @property

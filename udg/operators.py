@@ -44,7 +44,7 @@ def across_adjoint(v: Array, boundary: Boundary = "reflecting") -> Array:
 
 
 def spectra(shape: tuple[int, int], boundary: Boundary, like: Array) -> tuple[Array, Array]:
-    """Eigenvalues of ∇xᵀ∇x and ∇yᵀ∇y, the paper's |F(∇x)|² and |F(∇y)|².
+    """Eigenvalues of ∇xᵀ∇x and ∇yᵀ∇y, the paper's ``|F(∇x)|²`` and ``|F(∇y)|²``.
 
     Parameters
     ----------

@@ -39,7 +39,7 @@ def rotate(images: Tensor, angle: Tensor | float, shape: tuple[int, int] | None 
 
     Returns
     -------
-    Tensor, shape (B, C, *shape)
+    Tensor, shape (B, C, H, W)
         Beyond the picture lies its reflection (see `inside`). Each plane keeps its range.
 
     Raises
@@ -66,7 +66,7 @@ def unrotate(layers: Tensor, angle: Tensor | float, shape: tuple[int, int]) -> T
 
     Returns
     -------
-    Tensor, shape (B, C, *shape)
+    Tensor, shape (B, C, H, W)
         Each pixel on the place it came from. Each plane keeps its range, so that R ≥ 0 remains
         true.
 
@@ -93,7 +93,7 @@ def inside(images: Tensor, angle: Tensor | float, shape: tuple[int, int] | None 
 
     Returns
     -------
-    Tensor of bool, shape (B, 1, *shape)
+    Tensor of bool, shape (B, 1, H, W)
         True where `rotate` reads from within the picture. Elsewhere lies its reflection, whose
         streaks have the mirrored angle: no loss should look there.
 

@@ -416,7 +416,7 @@ def train(
     checkpoint_minutes : float
         Time between two checkpoints.
     compile : bool, optional
-        Use `torch.compile` on the streams. Default: on GPUs.
+        Use ``torch.compile`` on the streams. Default: on GPUs.
     callback : callable, optional
         Called with `Progress` after each step, in the first process; a true answer stops.
     **changes
