@@ -308,9 +308,9 @@ def for_picture(settings: Settings, image: PreparedImage | Overview) -> Settings
     """Weights for a picture's contrast, unless they were given."""
     if not settings.follow_contrast:
         return settings
-    from udg.presence import contrast
+    from udg.presence import adapted
 
-    return replace(settings, weights=settings.weights.scaled(contrast(image)))
+    return replace(settings, weights=adapted(settings.weights, image))
 
 
 def find_direction(
@@ -327,7 +327,8 @@ def find_direction(
         if settings.model == "rain" and level == "auto":
             from udg.presence import evidence, level_of
 
-            level = level_of(evidence(image, degrees, confidence).score)
+            found = evidence(image, degrees, confidence)
+            level = level_of(found.score, found.amount)
         return Direction(degrees, confidence, _level(level))
     return given_direction(settings, angle)
 
