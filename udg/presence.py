@@ -58,6 +58,7 @@ _COEFFICIENTS = {
 _BIAS = 1.07
 _NO_AMOUNT = 5e-4  # mean light of rain, an eighth of a grey level, below which there is none
 _AT_STAKE = 7e-3  # mean light of rain at which the score decides as it is
+_LEAST_STAKE = 3e-3  # … and from which on down less is no reason to be bolder
 _DRY, _WET = -1.5, 1.0  # scores at which the level is 0 and 1
 _CAUTION = 4.0  # doubt in a picture of level 0+ is 1 + this
 
@@ -169,7 +170,7 @@ def level_of(score: float, amount: float = _AT_STAKE) -> float:
     float
         Rain level in [0, 1]: 0 is dry, 1 is rain without a doubt.
     """
-    score -= math.log(max(amount, _NO_AMOUNT) / _AT_STAKE)
+    score -= math.log(max(amount, _LEAST_STAKE) / _AT_STAKE)
     return min(1.0, max(0.0, (score - _DRY) / (_WET - _DRY)))
 
 
