@@ -25,10 +25,11 @@ def test_level_runs_from_dry_to_wet():
 
 
 def test_level_falls_with_what_is_at_stake():
-    levels = [level_of(0.0, amount) for amount in (4e-3, 7e-3, 2e-2)]
+    levels = [level_of(0.0, amount) for amount in (4e-3, 7e-3, 9e-3)]
     assert levels[0] > levels[1] == level_of(0.0) > levels[2]
-    assert level_of(0.0, 5e-3) == pytest.approx(level_of(np.log(2), 1e-2))  # odds against amount
+    assert level_of(0.0, 4e-3) == pytest.approx(level_of(np.log(2), 8e-3))  # odds against amount
     assert level_of(0.0, 1e-3) == level_of(0.0, 2e-3)
+    assert level_of(0.0, 2e-2) == level_of(0.0, 4e-2)
     assert level_of(-np.inf, 1e-5) == 0
 
 

@@ -58,7 +58,7 @@ _COEFFICIENTS = {
 _BIAS = 1.07
 _NO_AMOUNT = 5e-4  # mean light of rain, an eighth of a grey level, below which there is none
 _AT_STAKE = 7e-3  # mean light of rain at which the score decides as it is
-_LEAST_STAKE = 3e-3  # … and from which on down less is no reason to be bolder
+_STAKES = 3e-3, 1e-2  # … and where less or more does not count any further
 _DRY, _WET = -1.5, 1.0  # scores at which the level is 0 and 1
 _CAUTION = 4.0  # doubt in a picture of level 0+ is 1 + this
 
@@ -163,14 +163,15 @@ def level_of(score: float, amount: float = _AT_STAKE) -> float:
     ----------
     score, amount : float
         As in `Evidence`. What a wrong decision costs grows with the amount, so the odds have to
-        grow with it as well: half as much may be taken at half the odds.
+        grow with it as well: half as much is taken at half the odds, down to 3e-3 and up to 1e-2.
 
     Returns
     -------
     float
         Rain level in [0, 1]: 0 is dry, 1 is rain without a doubt.
     """
-    score -= math.log(max(amount, _LEAST_STAKE) / _AT_STAKE)
+    least, most = _STAKES
+    score -= math.log(min(most, max(least, amount)) / _AT_STAKE)
     return min(1.0, max(0.0, (score - _DRY) / (_WET - _DRY)))
 
 
