@@ -187,6 +187,7 @@ def test_weights_fall_with_the_contrast_and_lam_r_the_most(rng):
         assert wider == pytest.approx(min(4, max(1, 0.4 / factor)))
         longer = (found.lam_x / found.lam_y) / (clear.lam_x / clear.lam_y)
         assert longer == pytest.approx(wider**0.25)
+        assert adapted(clear, image, widen=False) == clear.scaled(max(0.25, factor))
 
 
 def test_rain_out_of_focus_is_taken():

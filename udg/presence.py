@@ -191,7 +191,7 @@ def contrast(image: PreparedImage | Overview) -> float:
     return math.exp(_log_local(_activity(darkest)).mean()) / _FULL_CONTRAST
 
 
-def adapted(weights: Weights, image: PreparedImage | Overview) -> Weights:
+def adapted(weights: Weights, image: PreparedImage | Overview, *, widen: bool = True) -> Weights:
     """Weights for a picture of little contrast.
 
     Scaling a picture and the weights of Eq. 3 alike scales X and R alike, so the weights are to a
@@ -204,6 +204,8 @@ def adapted(weights: Weights, image: PreparedImage | Overview) -> Weights:
     weights : Weights
         For a clear picture.
     image : PreparedImage or Overview
+    widen : bool
+        False keeps their proportions, and so the sizes of streaks.
 
     Returns
     -------
@@ -212,6 +214,8 @@ def adapted(weights: Weights, image: PreparedImage | Overview) -> Weights:
     """
     clear = contrast(image)
     scaled = weights.scaled(min(1.0, max(_LEAST_CONTRAST, clear)))
+    if not widen:
+        return scaled
     wide = min(_WIDEST, max(1.0, _CLEAR / clear))
     return replace(scaled, lam_x=scaled.lam_x * wide**_LONGER, lam_r=scaled.lam_r / wide)
 

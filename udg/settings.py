@@ -208,6 +208,7 @@ class Settings:
 
     weights: Weights
     follow_contrast: bool
+    follow_haze: bool
     model: Model
     boundary: Boundary
     gauge: Gauge
@@ -275,6 +276,7 @@ def understood(
     settings = Settings(
         weights=chosen_weights.with_strength(strength),
         follow_contrast=model == "rain" and all(value is None for value in weights.values()),
+        follow_haze=widest is None and shortest is None,
         model=model,
         boundary=_one_of("boundary", chosen("boundary", boundary), get_args(Boundary)),
         gauge=_one_of("gauge", chosen("gauge", gauge), get_args(Gauge)),
@@ -310,7 +312,8 @@ def for_picture(settings: Settings, image: PreparedImage | Overview) -> Settings
         return settings
     from udg.presence import adapted
 
-    return replace(settings, weights=adapted(settings.weights, image))
+    weights = adapted(settings.weights, image, widen=settings.follow_haze)
+    return replace(settings, weights=weights)
 
 
 def find_direction(
