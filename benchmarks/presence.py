@@ -41,7 +41,7 @@ def measure(task: batch.Task) -> dict[str, Any]:
         row["set"] = task.source.parent.parent.name
     numbers = {name: float(value) for name, value in found._asdict().items()}
     stake = float(shipped._quick_rain(image.thumbnail.min(axis=2), angle).mean())
-    level = shipped.level_of(found.score)
+    level = shipped.level_of(found.score, found.amount)
     return row | numbers | {"score": found.score, "level": level, "stake": stake}
 
 
@@ -84,7 +84,7 @@ def summary(rows: list[dict[str, Any]]) -> dict[str, Any]:
     rain = np.array([row["set"] in wet for row in rows], float)
     coefficients, bias = fit(features, rain, np.array([row["stake"] for row in rows]))
     for row, score in zip(rows, features @ coefficients + bias, strict=True):
-        row["fitted level"] = shipped.level_of(float(score))
+        row["fitted level"] = shipped.level_of(float(score), row["amount"])
     sets = {row["set"]: [other for other in rows if other["set"] == row["set"]] for row in rows}
     return {
         "fitted": dict(zip(NAMES, map(float, coefficients), strict=True)) | {"bias": bias},

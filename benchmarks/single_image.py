@@ -38,7 +38,7 @@ from udg.evaluation import find_pairs
 from udg.files import quantize, read
 from udg.image import prepare
 from udg.net import SINGLE_IMAGE, LossWeights
-from udg.presence import contrast
+from udg.presence import adapted
 
 SIGN = 1.0  # weight of 0 ≤ R ≤ Y, enough for R to keep to it
 
@@ -122,7 +122,7 @@ def by_network(rainy: np.ndarray, recipe: str, steps: int) -> np.ndarray:
     """Train on the picture, then derain it."""
     prepared = prepare(rainy)
     angle = udg.estimate_angle(prepared.luma()).degrees
-    weights = udg.RAIN_WEIGHTS.scaled(contrast(prepared))  # those of `udg.solve`
+    weights = adapted(udg.RAIN_WEIGHTS, prepared)  # those of `udg.solve`
     start = "small" if recipe in ("packaged", "adapted") else None
     net: Any = start
     if RECIPES[recipe] is not None:

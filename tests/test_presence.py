@@ -8,6 +8,7 @@ from udg.presence import (
     Evidence,
     _bilinear,
     activity,
+    adapted,
     caution,
     contrast,
     evidence,
@@ -21,6 +22,15 @@ def test_level_runs_from_dry_to_wet():
     assert levels[:2] == [0, 0]
     assert 0 < levels[2] < 1
     assert levels[3:] == [1, 1]
+
+
+def test_level_falls_with_what_is_at_stake():
+    levels = [level_of(0.0, amount) for amount in (4e-3, 7e-3, 9e-3)]
+    assert levels[0] > levels[1] == level_of(0.0) > levels[2]
+    assert level_of(0.0, 4e-3) == pytest.approx(level_of(np.log(2), 8e-3))  # odds against amount
+    assert level_of(0.0, 1e-3) == level_of(0.0, 2e-3)
+    assert level_of(0.0, 2e-2) == level_of(0.0, 4e-2)
+    assert level_of(-np.inf, 1e-5) == 0
 
 
 def test_score_grows_with_what_speaks_for_rain():
@@ -155,12 +165,51 @@ def test_bilinear_interpolation_is_exact_on_a_plane():
     np.testing.assert_allclose(got, 2 * at[0][:, None] - 3 * at[1][None, :])
 
 
-def test_contrast_scales_with_the_picture_and_ends_at_one(rng):
+def test_contrast_scales_with_the_picture(rng):
     noise = rng.random((90, 110, 3)).astype(np.float32)
-    assert contrast(prepare(noise)) == 1
+    assert contrast(prepare(noise)) > 1
     faint = contrast(prepare(0.4 + 0.2 * noise))
     assert contrast(prepare(0.4 + 0.15 * noise)) == pytest.approx(0.75 * faint, rel=0.02)
-    assert contrast(prepare(np.full((30, 30), 0.5))) == 0.25
+    assert 0 < contrast(prepare(np.full((30, 30), 0.5))) < 0.01
+
+
+def test_weights_fall_with_the_contrast_and_lam_r_the_most(rng):
+    noise, clear = rng.random((90, 110)).astype(np.float32), udg.RAIN_WEIGHTS
+    assert adapted(clear, prepare(noise)) == clear
+    for part in (0.12, 0.07, 0.03, 0.01):
+        image = prepare(0.4 + part * noise)
+        factor = contrast(image)
+        assert factor < 1
+        found = adapted(clear, image)
+        assert found.lam_y / clear.lam_y == pytest.approx(max(0.25, factor))
+        assert found.tau / found.lam_y == pytest.approx(clear.tau / clear.lam_y)
+        wider = (found.lam_y / found.lam_r) / (clear.lam_y / clear.lam_r)
+        assert wider == pytest.approx(min(4, max(1, 0.4 / factor)))
+        longer = (found.lam_x / found.lam_y) / (clear.lam_x / clear.lam_y)
+        assert longer == pytest.approx(wider**0.25)
+        assert adapted(clear, image, widen=False) == clear.scaled(max(0.25, factor))
+
+
+def test_rain_out_of_focus_is_taken():
+    """Wide, faint streaks on a hazy scene; a short stroke as wide stays."""
+    from scipy.ndimage import gaussian_filter1d
+
+    streaks = udg.render_streaks((160, 240), density=0.05, length=80, seed=2)
+    rain = gaussian_filter1d(0.06 * streaks, 3, axis=1)
+    rows = np.arange(160)[:, None] + np.zeros((1, 240))
+    scene = (0.3 + 0.05 * np.sin(rows / 25)).astype(np.float32)
+    scene[70:85, 110:114] += 0.1
+    image, weights = scene + rain, udg.RAIN_WEIGHTS
+    found = adapted(weights, prepare(image))
+    same, wide = (
+        udg.solve(image, w.tau, w.lam_x, w.lam_y, lam_r=w.lam_r, angle=0).rain
+        for w in (weights.scaled(found.lam_y / weights.lam_y), found)
+    )
+    default = udg.solve(image, angle=0)
+    assert default.weights == found
+    assert np.corrcoef(wide.ravel(), rain.ravel())[0, 1] > 0.8
+    assert wide.sum() > 1.3 * same.sum()
+    assert wide[70:85, 110:114].mean() < 0.03
 
 
 def test_faint_picture_is_decomposed_like_a_contrasty_one(rainy):

@@ -101,6 +101,13 @@ def test_solve_takes_sizes_and_still_follows_the_contrast() -> None:
     assert understood_weights(widest=15, lam_x=0.2)[1] is False
 
 
+def test_sizes_that_were_given_hold_in_haze_as_well() -> None:
+    hazy = np.full((30, 40), 0.5, np.float32)
+    given = udg.solve(hazy, angle=0, widest=15).weights
+    assert widest_streak(given) == pytest.approx(15)
+    assert widest_streak(udg.solve(hazy, angle=0).weights) == pytest.approx(40)
+
+
 def test_strength_moves_from_the_sizes_on() -> None:
     weights, _ = understood_weights(widest=15, shortest=6, strength=0.8)
     assert weights == weights_for_streaks(RAIN_WEIGHTS, 15, 6).with_strength(0.8)

@@ -13,6 +13,7 @@ trunks, a tiger. What tells them apart is not in the energy:
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from functools import cached_property
 from typing import Any, NamedTuple
 
@@ -22,7 +23,7 @@ from array_api_compat import array_namespace
 from udg.backend import ndimage_of
 from udg.image import BlockMeans, Overview, PreparedImage
 from udg.iteration import minimize
-from udg.objective import RAIN_WEIGHTS, Problem
+from udg.objective import RAIN_WEIGHTS, Problem, Weights
 from udg.primal_dual import PrimalDual
 from udg.rotation import rotate, unrotate
 
@@ -30,6 +31,7 @@ __all__ = [
     "Crowding",
     "Evidence",
     "activity",
+    "adapted",
     "caution",
     "contrast",
     "evidence",
@@ -55,12 +57,17 @@ _COEFFICIENTS = {
 }
 _BIAS = 1.07
 _NO_AMOUNT = 5e-4  # mean light of rain, an eighth of a grey level, below which there is none
-_DRY, _WET = -1.5, 1.5  # scores at which the level is 0 and 1
+_AT_STAKE = 7e-3  # mean light of rain at which the score decides as it is
+_STAKES = 3e-3, 1e-2  # … and where less or more does not count any further
+_DRY, _WET = -1.5, 1.0  # scores at which the level is 0 and 1
 _CAUTION = 4.0  # doubt in a picture of level 0+ is 1 + this
 
 # Contrast.
 _FULL_CONTRAST = 0.13  # mean local difference from which on the weights are what they are
 _LEAST_CONTRAST = 0.25  # … and the smallest factor on them
+_CLEAR = 0.4  # contrast below which streaks may be wider than in a clear picture …
+_WIDEST = 4.0  # … and how many times at most
+_LONGER = 0.25  # power of that with which lam_x grows, for wide streaks are long, letters are not
 
 # Reweighting.
 _NEIGHBOURHOOD = 0.08  # σ over which rain should be even, as a part of the shorter side
@@ -96,8 +103,7 @@ class Evidence(NamedTuple):
     calm : float
         Minus the mean of the scene's own differences: a busy scene has lines of its own.
     amount : float
-        Mean of the bright lines themselves. No part of the regression: without lines there is
-        nothing to judge.
+        Mean of the bright lines themselves: what is at stake. No part of the regression.
     """
 
     confidence: float
@@ -150,16 +156,27 @@ def evidence(image: PreparedImage | Overview, angle: float, confidence: float) -
     )
 
 
-def level_of(score: float) -> float:
-    """Rain level in [0, 1] of a score: 0 is dry, 1 is rain without a doubt."""
+def level_of(score: float, amount: float = _AT_STAKE) -> float:
+    """How much to trust in rain, from its log-odds and what is lost if it is none.
+
+    Parameters
+    ----------
+    score, amount : float
+        As in `Evidence`. What a wrong decision costs grows with the amount, so the odds have to
+        grow with it as well: half as much is taken at half the odds, down to 3e-3 and up to 1e-2.
+
+    Returns
+    -------
+    float
+        Rain level in [0, 1]: 0 is dry, 1 is rain without a doubt.
+    """
+    least, most = _STAKES
+    score -= math.log(min(most, max(least, amount)) / _AT_STAKE)
     return min(1.0, max(0.0, (score - _DRY) / (_WET - _DRY)))
 
 
 def contrast(image: PreparedImage | Overview) -> float:
-    """Factor on all weights for pictures of little contrast: haze, film, dusk.
-
-    Scaling a picture and the weights of Eq. 3 alike scales X and R alike, so the weights are to a
-    picture's contrast what they are to full light.
+    """Mean local difference between neighbouring pixels, as a part of that in a clear picture.
 
     Parameters
     ----------
@@ -168,11 +185,39 @@ def contrast(image: PreparedImage | Overview) -> float:
     Returns
     -------
     float
-        In [0.25, 1].
+        Positive; 1 and more is clear, less is haze, blur, film, dusk.
     """
     darkest = image.thumbnail.min(axis=2)
-    factor = math.exp(_log_local(_activity(darkest)).mean()) / _FULL_CONTRAST
-    return min(1.0, max(_LEAST_CONTRAST, factor))
+    return math.exp(_log_local(_activity(darkest)).mean()) / _FULL_CONTRAST
+
+
+def adapted(weights: Weights, image: PreparedImage | Overview, *, widen: bool = True) -> Weights:
+    """Weights for a picture of little contrast.
+
+    Scaling a picture and the weights of Eq. 3 alike scales X and R alike, so the weights are to a
+    picture's contrast what they are to full light. Haze and blur also make streaks wide and faint,
+    and leave a scene few lines of its own that could be taken for them: `lam_r`, which bounds a
+    streak's width, falls further there, and `lam_x`, which bounds its length, less.
+
+    Parameters
+    ----------
+    weights : Weights
+        For a clear picture.
+    image : PreparedImage or Overview
+    widen : bool
+        False keeps their proportions, and so the sizes of streaks.
+
+    Returns
+    -------
+    Weights
+        All times the contrast, at least 0.25 and at most 1; `lam_r` then divided by up to 4.
+    """
+    clear = contrast(image)
+    scaled = weights.scaled(min(1.0, max(_LEAST_CONTRAST, clear)))
+    if not widen:
+        return scaled
+    wide = min(_WIDEST, max(1.0, _CLEAR / clear))
+    return replace(scaled, lam_x=scaled.lam_x * wide**_LONGER, lam_r=scaled.lam_r / wide)
 
 
 def caution(level: float) -> float:

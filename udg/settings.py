@@ -208,6 +208,7 @@ class Settings:
 
     weights: Weights
     follow_contrast: bool
+    follow_haze: bool
     model: Model
     boundary: Boundary
     gauge: Gauge
@@ -275,6 +276,7 @@ def understood(
     settings = Settings(
         weights=chosen_weights.with_strength(strength),
         follow_contrast=model == "rain" and all(value is None for value in weights.values()),
+        follow_haze=widest is None and shortest is None,
         model=model,
         boundary=_one_of("boundary", chosen("boundary", boundary), get_args(Boundary)),
         gauge=_one_of("gauge", chosen("gauge", gauge), get_args(Gauge)),
@@ -308,9 +310,10 @@ def for_picture(settings: Settings, image: PreparedImage | Overview) -> Settings
     """Weights for a picture's contrast, unless they were given."""
     if not settings.follow_contrast:
         return settings
-    from udg.presence import contrast
+    from udg.presence import adapted
 
-    return replace(settings, weights=settings.weights.scaled(contrast(image)))
+    weights = adapted(settings.weights, image, widen=settings.follow_haze)
+    return replace(settings, weights=weights)
 
 
 def find_direction(
@@ -327,7 +330,8 @@ def find_direction(
         if settings.model == "rain" and level == "auto":
             from udg.presence import evidence, level_of
 
-            level = level_of(evidence(image, degrees, confidence).score)
+            found = evidence(image, degrees, confidence)
+            level = level_of(found.score, found.amount)
         return Direction(degrees, confidence, _level(level))
     return given_direction(settings, angle)
 

@@ -220,7 +220,7 @@ def solve(
     tau, lam_x, lam_y, lam_r : float, optional
         Weights for values in [0, 1]; see `Weights` for the direction in which each pushes. Default:
         those of `RAIN_WEIGHTS`, less in pictures of little contrast if none is given
-        (`udg.presence.contrast`), or, for ``model="signed"``, of `STRIPE_WEIGHTS`.
+        (`udg.presence.adapted`), or, for ``model="signed"``, of `STRIPE_WEIGHTS`.
     widest, shortest : float, optional
         `lam_r` and `lam_x` by what they mean, in pixels: a bright line is left from this width on,
         and if it is one pixel wide up to this length (`udg.settings.weights_for_streaks`). As they
