@@ -1,15 +1,17 @@
 """Do no harm: what becomes of photos without rain, everything automatic.
 
-    python benchmarks/harm.py DATA_DIR [--every N] [--jobs N] [--json OUT]
+    python benchmarks/harm.py DATA_DIR [--method net [--always]] [--every N] [--jobs N] [--json OUT]
 
 DATA_DIR holds clean/kodak24 and clean/bsds353, and rain100l-dev/rainy, in which rain should be
 found. PSNR is `udg.psnr_y` of the derained photo, rounded as a file would be, to the photo itself,
-at most 60 dB, which an untouched one has.
+at most 60 dB, which an untouched one has. --always does not ask whether there is rain, but takes the
+rain level to be 1.
 """
 
 from __future__ import annotations
 
 import argparse
+import functools
 from pathlib import Path
 from statistics import mean
 from typing import Any
@@ -29,10 +31,10 @@ RAINY = "rain100l-dev/rainy"
 UNSEEN = "bsds353, not fitted"
 
 
-def measure(task: batch.Task) -> dict[str, Any]:
+def measure(task: batch.Task, settings: dict[str, Any]) -> dict[str, Any]:
     """Derain one picture as it is."""
     image = read(task.source).pixels
-    result = udg.solve(image)
+    result, _ = batch.derain(image, settings)
     derained = quantize(result.derained, image.dtype, image.dtype)
     return {
         "name": task.source.stem,
@@ -85,6 +87,9 @@ def main() -> None:
     """Read the arguments, measure, report."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("data_dir", type=Path, help="the folder that holds the sets")
+    parser.add_argument("--method", choices=["solver", "net"], default="solver")
+    parser.add_argument("--weights", default="small", metavar="NAME|FILE", help="of --method net")
+    parser.add_argument("--always", action="store_true", help="derain whether it rains or not")
     parser.add_argument("--every", type=int, default=1, help="take every Nth photo of bsds353")
     parser.add_argument("--jobs", type=int, default=2, help="number of processes")
     parser.add_argument("--json", type=Path, help="write the numbers to this file")
@@ -95,7 +100,11 @@ def main() -> None:
     bsds = pictures(options.data_dir / "clean/bsds353")
     fitted = {path.stem for path in bsds[:: FITTED["clean/bsds353"]]}
     paths = rainy + kodak + bsds[:: options.every]
-    rows = run([batch.Task(path) for path in paths], measure, "deraining", options.jobs)
+    settings: dict[str, Any] = {"rain_level": 1.0 if options.always else "auto"}
+    if options.method == "net":
+        settings |= {"method": "net", "weights": options.weights}
+    work = functools.partial(measure, settings=settings)
+    rows = run([batch.Task(path) for path in paths], work, "deraining", options.jobs)
     rows, dry = rows[: len(rainy)], rows[len(rainy) :]
     sets = {"kodak24": dry[: len(kodak)], "bsds353": dry[len(kodak) :]}
     # Of bsds353, those on which benchmarks/presence.py does not fit the rain level.

@@ -8,11 +8,11 @@ discriminator sees; the last third, in other rain, is what is measured. Scenes a
 their size, each is rained on four times, and test pictures are quarters of theirs.
 
 The cases are `udg.net.TABLE_5`: the paper's weights, with terms left out. All begin with the same
-weights and see the same crops. Angles are given, and the angle network is not trained, on which the
-streams do not depend. What counts as a case's output is fixed beforehand: the background X, rotated
-back, where nothing trains the rain stream (1 to 3); else the picture minus the rain R (4 to 7), whose
-median is set to zero, since no term of Eq. 14 sees a constant in R. Where both are trained
-"background" measures the other one as well.
+weights and see the same crops. Angles are given, and the angle network is not trained, on which
+the streams do not depend. What counts as a case's output is fixed beforehand: the background X,
+rotated back, where nothing trains the rain stream (1 to 3); else the picture minus the rain R
+(4 to 7), whose median is set to zero, since no term of Eq. 14 sees a constant in R. Where both are
+trained "background" measures the other one as well.
 
 With --json the cases that the file already holds, of the same settings, are not trained again.
 """
@@ -23,6 +23,7 @@ import argparse
 import json
 import time
 from dataclasses import asdict, replace
+from itertools import pairwise
 from pathlib import Path
 from typing import Any, Literal
 
@@ -104,7 +105,8 @@ def main() -> None:
         if str(number) not in results:
             results[str(number)] = case(number, config, learned, unpaired, tests, options)
         row = results[str(number)]
-        print(f"case {number} ({row['terms']}): {row['psnr']:.2f} dB, {row['ssim']:.4f}", flush=True)
+        reached = f"{row['psnr']:.2f} dB, {row['ssim']:.4f}"
+        print(f"case {number} ({row['terms']}): {reached}", flush=True)
         if options.json is not None:
             draft = options.json.with_suffix(".tmp")
             about = {"torch": torch.__version__, "device": options.device}
@@ -243,7 +245,7 @@ def show(results: dict[str, Any], cases: list[int]) -> None:
             f"{row['cpu seconds']:6.0f}"
         )
     ordered = sorted(cases, key=lambda number: results[str(number)]["psnr"])
-    for lower, higher in zip(ordered, ordered[1:], strict=False):
+    for lower, higher in pairwise(ordered):
         gap = results[str(higher)]["psnr"] - results[str(lower)]["psnr"]
         sign = "<" if gap > TELLS else "≈"
         print(f"case {lower} {sign} case {higher}  ({gap:+.2f} dB)")

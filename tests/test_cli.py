@@ -597,7 +597,9 @@ def test_derain_by_a_network(trained):
     network = ("--method", "net", "--weights", "run/weights.safetensors", "--device", "cpu")
     network = (*network, "--tile", 16)
     result = call("derain", "rainy", "-o", "out", *network, "--angle", 7, "--json", "report.json")
-    assert result.stdout.splitlines()[0].split("\t") == ["picture", "result", "angle", "seconds"]
+    assert result.stdout.splitlines()[0].split("\t") == [
+        *("picture", "result", "angle", "rain level", "seconds")
+    ]
     for name in ("a.png", "c.tif"):
         pixels = files.read(Path("rainy", name)).pixels
         expected = net.derain(pixels, "run/weights.safetensors", angle=7).derained
@@ -620,6 +622,11 @@ def test_derain_by_an_adapted_network(trained, monkeypatch):
     network = ("--method", "net", "--weights", "run/weights.safetensors", "--device", "cpu")
     call("derain", "rainy/a.png", "-o", "x.png", *network, "--angle", 7, "--adapt", 4)
     assert adapted == [("run/weights.safetensors", (20, 30, 3), 4, {"angle": 7.0, "device": "cpu"})]
+    # A picture that is left alone needs no network of its own.
+    result = call("derain", "rainy/a.png", "-o", "y.png", *network, "--adapt", 4, "--rain-level", 0)
+    assert len(adapted) == 1
+    assert "0.00 as asked" in result.stdout
+    np.testing.assert_array_equal(files.read("y.png").pixels, files.read("rainy/a.png").pixels)
 
 
 def test_networks_in_several_processes(trained):

@@ -190,6 +190,33 @@ def test_angle_estimated_or_by_the_network(net):
     assert told.angle == pytest.approx(udg.net.average_angle(net.angle, as_tensor(rainy)[0]))
 
 
+def test_a_dry_picture_stays_as_it_is(net):
+    ramp = np.linspace(0.2, 0.8, 96, dtype=np.float32)
+    dry = np.stack([np.outer(ramp, ramp)] * 3, axis=2)
+    rainy = udg.synthesize(dry, angle=15, density=0.1, seed=2).rainy
+    assert derain(rainy, net).rain_level == 1
+    for angle in ("auto", "network"):
+        result = derain(dry, net, angle=angle)
+        assert result.rain_level == 0
+        np.testing.assert_array_equal(result.derained, dry)
+        assert not result.rain.any()
+        assert derain(torch.from_numpy(dry), net, angle=angle).rain_level == 0
+    assert derain(dry, net, angle=15).rain_level == 1  # who gives an angle says that it rains
+    assert derain(dry, net, rain_level=1).rain.any()
+
+
+def test_the_rain_level_is_a_factor_on_rain(net, image):
+    for output in ("rain", "background"):
+        whole = derain(image, net, angle=12, output=output)
+        half = derain(image, net, angle=12, output=output, rain_level=0.5)
+        assert (whole.rain_level, half.rain_level) == (1, 0.5)
+        np.testing.assert_allclose(half.rain, 0.5 * whole.rain, atol=1e-6)
+    net.rain.forward = None  # at 0 it is not asked
+    dry = derain(image, net, angle=12, rain_level=0)
+    np.testing.assert_array_equal(dry.derained, image)
+    assert dry.angle == 12
+
+
 def test_image_and_network_are_unharmed(net, image):
     before = {name: tensor.clone() for name, tensor in net.state_dict().items()}
     net.train()
@@ -207,6 +234,8 @@ def test_image_and_network_are_unharmed(net, image):
         {"angle": "left"},
         {"angle": float("nan")},
         {"output": "both"},
+        {"rain_level": 1.5},
+        {"rain_level": "some"},
         {"gauge": "mean"},
         {"tile": 0},
         {"tile": "small"},

@@ -626,15 +626,17 @@ def derain(pixels: Any, settings: dict[str, Any]) -> tuple[Any, dict[str, Any]]:
     given = {name: value for name, value in settings.items() if name != "method"}
     weights, device = given.pop("weights"), given.pop("device", None)
     steps = given.pop("adapt", 0)
-    net = load_network(weights, device)
-    if steps:
-        angle = given.get("angle", "auto")
-        net = udg.net.adapt(weights, pixels, steps, angle=angle, device=device)
-    found = udg.net.derain(pixels, net, **given)
+    found = udg.net.derain(pixels, load_network(weights, device), **given)
+    if steps and found.rain_level > 0:
+        net = udg.net.adapt(weights, pixels, steps, angle=found.angle, device=device)
+        known = {"angle": found.angle, "rain_level": found.rain_level}
+        adapted = udg.net.derain(pixels, net, **given | known)
+        found = replace(adapted, confidence=found.confidence)
     return found, {
         "method": "net",
         "weights": str(weights),
-        "adapted": steps,
+        "adapted": steps if found.rain_level > 0 else 0,
+        "rain_level": float(found.rain_level),
         "angle": found.angle,
         "confidence": _number(found.confidence),
         "seconds": found.seconds,

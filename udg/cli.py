@@ -203,6 +203,7 @@ _solver = _all_of(
     _device,
 )
 _NET_ONLY = ("weights", "adapt", "stream", "device")
+_BOTH = ("angle", "rain_level", "method")
 _tiles = _all_of(
     click.option(
         "--tile",
@@ -233,7 +234,7 @@ def _for_method(settings: dict[str, Any]) -> dict[str, Any]:
     """What `batch.derain` gets of the options; those of the other method are refused."""
     net = settings["method"] == "net"
     for name in _given(settings):
-        if (name in _NET_ONLY) != net and name not in ("angle", "method"):
+        if (name in _NET_ONLY) != net and name not in _BOTH:
             option = {"n_layers": "layers"}.get(name, name).replace("_", "-")
             raise click.UsageError(f"--{option} is {'not ' if net else ''}for --method net")
     if net:
@@ -334,7 +335,7 @@ def derain(
         outcomes, interrupted = _run(todo, work, quiet, jobs, dask, parts=True)
         if not quiet and report != Path("-"):
             net = chosen.get("method") == "net"
-            facts = ["angle"] if net else ["angle", "rain level", "gap", "iterations"]
+            facts = ["angle", "rain level"] + ([] if net else ["gap", "iterations"])
             _print_table(
                 ["picture", "result", *facts, "seconds"],
                 [
@@ -929,16 +930,16 @@ def _rounded(value: float | None, format: str) -> str:
 
 
 def _in_short(facts: dict[str, Any], asked: float | str) -> list[str]:
-    """Angle, rain level, gap, iterations and seconds, of all layers together."""
-    if facts.get("method") == "net":
-        return [f"{facts['angle']:.1f}", f"{facts['seconds']:.1f}"]
-    layers = facts["layers"] or [facts]
+    """Angle, rain level, seconds, and of the solver gap and iterations, of all layers together."""
+    layers = facts.get("layers") or [facts]
     level = max(layer["rain_level"] for layer in layers)
-    gaps = [layer["gap"] for layer in layers]
     if level == 0:
         rain = "no rain found" if asked == "auto" else "0.00 as asked"
     else:
         rain = " ".join(f"{layer['rain_level']:.2f}" for layer in layers)
+    if facts.get("method") == "net":
+        return [f"{facts['angle']:.1f}", rain, f"{facts['seconds']:.1f}"]
+    gaps = [layer["gap"] for layer in layers]
     return [
         " ".join(f"{layer['angle']:.1f}" for layer in layers),
         rain,

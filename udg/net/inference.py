@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import copy
-import math
 import os
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any, Literal
 
-import numpy as np
 import torch
 from array_api_compat import array_namespace
 from torch import Tensor, nn
@@ -24,7 +22,9 @@ from udg.net.network import UDGNet
 from udg.net.pretrained import from_pretrained
 from udg.net.rotation import rotate, unrotate
 from udg.net.streams import Stream
+from udg.objective import RAIN_WEIGHTS
 from udg.preview import Preview, Shown
+from udg.settings import Direction, find_direction, given_direction, understood
 
 __all__ = ["NetResult", "derain", "for_inference"]
 
@@ -45,6 +45,8 @@ class NetResult(Shown):
     rain : array, float32, shape (H, W), or (H, W, 3) for colours
         What was subtracted, in the image's frame; 1 is full light. A network of one channel finds
         one layer for all colours. Within 0 ≤ R ≤ Y, unless it comes from the background.
+    rain_level : float
+        In [0, 1]: 0 is no rain (nothing is taken), 1 rain without a doubt.
     angle : float
         Direction of the streaks, degrees clockwise from vertical.
     confidence : float or None
@@ -59,6 +61,7 @@ class NetResult(Shown):
 
     derained: Array
     rain: Array
+    rain_level: float
     angle: float
     confidence: float | None
     output: Literal["rain", "background"]
@@ -67,7 +70,8 @@ class NetResult(Shown):
 
     def _words(self) -> str:
         sure = "" if self.confidence is None else f" (confidence {self.confidence:.2f})"
-        return f"rain at {self.angle:.1f}°{sure}; {self.seconds:.2g} s"
+        found = f"rain at {self.angle:.1f}°{sure}" if self.rain_level else "no rain found"
+        return f"{found}; {self.seconds:.2g} s"
 
     def _preview(self, side: int) -> Preview:
         return Preview.of(self.image, self.derained, self.rain, signed=False, side=side)
@@ -78,6 +82,7 @@ def derain(
     weights: UDGNet | str | os.PathLike[str] = "small",
     *,
     angle: float | Literal["auto", "network"] = "auto",
+    rain_level: float | Literal["auto"] = "auto",
     output: Literal["rain", "background"] = "rain",
     gauge: Literal["none", "median"] = "none",
     tile: int | Literal["auto"] | None = "auto",
@@ -101,6 +106,10 @@ def derain(
     angle : float, "auto" or "network"
         Degrees clockwise from vertical, within ±45. ``"auto"`` asks `udg.estimate_angle`,
         ``"network"`` the angle network.
+    rain_level : float or "auto"
+        How sure it is that there is rain, 0 to 1, a factor on the rain that is found: 0 leaves the
+        image as it is, and the network does not run. ``"auto"`` judges the image as `udg.solve`
+        does, or is 1 where an angle is given.
     output : {"rain", "background"}
         ``"rain"``: only the rain stream runs, and only rain is rotated back. ``"background"``:
         the background stream's X is rotated back instead, which resamples the picture twice; for
@@ -133,34 +142,46 @@ def derain(
     FileError
         The weights cannot be read.
     """
-    _check(angle, output, gauge, tile)
+    _check(output, gauge, tile)
     prepared = prepare(image, data_range)
+    if angle == "network":
+        degrees, confidence, level = _direction(prepared, "auto", rain_level)
+    else:
+        degrees, confidence, level = _direction(prepared, angle, rain_level)
     net = weights if isinstance(weights, UDGNet) else from_pretrained(weights)
     if device is None and net is not weights:
         device = "cuda" if torch.cuda.is_available() else "cpu"
     if not _folded(net) or _device(net, device) != _device(net):
         net = for_inference(net, device)
     light = _light(prepared, net)
-    degrees, confidence = _angle(prepared, light, net, angle)
+    if angle == "network":
+        degrees, confidence = average_angle(net.angle, light[0]), None
 
     began = time.perf_counter()
     with torch.inference_mode():
-        stream = net.rain if output == "rain" else net.background
-        shape = (light.shape[-2], light.shape[-1])
-        layer = unrotate(_in_tiles(stream, rotate(light, degrees), tile, progress), degrees, shape)
-        rain = layer if output == "rain" else light - layer
+        if level == 0:
+            rain = torch.zeros_like(light)
+        else:
+            rain = _rain(net, light, degrees, output, tile, progress)
         if gauge == "median":
             rain = rain - rain.flatten(2).median(dim=-1).values[..., None, None]
         if output == "rain":
             rain = torch.clamp(rain, torch.zeros_like(light), light)
         if prepared.colours == 1:  # grey in three channels: one layer
             rain = rain.mean(dim=1, keepdim=True)
-        rain = rain.cpu()
+        rain = (level * rain).cpu()
     seconds = time.perf_counter() - began
 
     taken = _like(rain[0].permute(1, 2, 0).squeeze(-1), prepared.pixels)
     return NetResult(
-        prepared.subtract(taken), taken, degrees, confidence, output, seconds, prepared
+        derained=prepared.subtract(taken),
+        rain=taken,
+        rain_level=level,
+        angle=degrees,
+        confidence=confidence,
+        output=output,
+        seconds=seconds,
+        image=prepared,
     )
 
 
@@ -227,14 +248,7 @@ def _device(net: UDGNet, wanted: str | torch.device | None = None) -> torch.devi
         raise InvalidInput(f"device is {str(wanted)!r}: {reason}; give 'cpu' or 'cuda'") from error
 
 
-def _check(angle: Any, output: Any, gauge: Any, tile: Any) -> None:
-    if angle not in ("auto", "network"):
-        if isinstance(angle, (str, bool)) or not math.isfinite(angle):
-            raise InvalidInput(
-                f"angle is {angle!r}; give degrees clockwise from vertical, 'auto' or 'network'"
-            )
-        if abs(angle) > 45:
-            raise InvalidInput(f"angle is {angle:g}°, but rain lies within ±45°")
+def _check(output: Any, gauge: Any, tile: Any) -> None:
     if output not in ("rain", "background"):
         raise InvalidInput(f"output is {output!r}; give 'rain' or 'background'")
     if gauge not in ("none", "median"):
@@ -258,18 +272,32 @@ def _light(image: PreparedImage, net: UDGNet) -> Tensor:
     return light.expand(1, net.config.channels, -1, -1).contiguous()
 
 
-def _angle(
-    image: PreparedImage, light: Tensor, net: UDGNet, angle: float | Literal["auto", "network"]
-) -> tuple[float, float | None]:
-    if angle == "network":
-        return average_angle(net.angle, light[0]), None
-    if angle == "auto":
-        from udg.angle import estimate_angle
+def _direction(
+    image: PreparedImage, angle: float | Literal["auto"], level: float | Literal["auto"]
+) -> Direction:
+    """Angle and rain level, as `udg.solve` decides on them."""
+    settings, _ = understood(dict.fromkeys(asdict(RAIN_WEIGHTS)), rain_level=level)
+    if angle != "auto":
+        return given_direction(settings, angle)
+    pixels = image.pixels
+    if isinstance(pixels, Tensor):  # what is decided there is NumPy's work
+        image = replace(image, pixels=pixels.cpu().numpy())
+    return find_direction(image, settings, angle)
 
-        luma = np.asarray(from_dlpack(image.luma()).cpu())
-        degrees, confidence = estimate_angle(luma)
-        return degrees, confidence
-    return float(angle), None
+
+def _rain(
+    net: UDGNet,
+    light: Tensor,
+    degrees: float,
+    output: Literal["rain", "background"],
+    tile: int | Literal["auto"] | None,
+    progress: Callable[[int, int], object] | None,
+) -> Tensor:
+    """The rain of the picture, by one of the streams, in the picture's frame."""
+    stream = net.rain if output == "rain" else net.background
+    shape = (light.shape[-2], light.shape[-1])
+    layer = unrotate(_in_tiles(stream, rotate(light, degrees), tile, progress), degrees, shape)
+    return layer if output == "rain" else light - layer
 
 
 def _in_tiles(
