@@ -4,8 +4,8 @@
 
 DATA_DIR holds clean/kodak24 and clean/bsds353, and rain100l-dev/rainy, in which rain should be
 found. PSNR is `udg.psnr_y` of the derained photo, rounded as a file would be, to the photo itself,
-at most 60 dB, which an untouched one has. --always does not ask whether there is rain, but takes the
-rain level to be 1.
+at most 60 dB, which an untouched one has. --always does not ask whether there is rain, but takes
+the rain level to be 1.
 """
 
 from __future__ import annotations
