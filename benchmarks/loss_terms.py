@@ -1,6 +1,6 @@
 """What each term of the loss is worth: the seven cases of the paper's Table 5.
 
-    python benchmarks/loss_terms.py DATA_DIR [--cases 1 2 ...] [--steps 600] [--json OUT]
+    python benchmarks/loss_terms.py DATA_DIR [--cases 1 2 ...] [--steps 500] [--json OUT]
 
 DATA_DIR/clean/cityscapes are street scenes (three at least). The first third of them, by name, gets
 rendered rain and is what the network learns from; the second third stays clean and is all that the
@@ -38,6 +38,7 @@ from udg.net import TABLE_5, Config, TrainConfig
 
 SCENES = "clean/cityscapes"
 RAINS = 4  # a scene
+MORE = 3  # status, if there is more to do
 TELLS = 0.3  # dB; cases that differ by less are not put in an order
 #: PSNR and SSIM of the paper's Table 5.
 PAPER = {
@@ -58,12 +59,12 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n\n")[0])
     parser.add_argument("data", type=Path, metavar="DATA_DIR")
     parser.add_argument("--cases", type=int, nargs="*", default=list(TABLE_5), choices=TABLE_5)
-    parser.add_argument("--steps", type=int, default=600, help="of each case")
+    parser.add_argument("--steps", type=int, default=500, help="of each case")
     parser.add_argument("--width", type=int, default=16)
     parser.add_argument("--depth", type=int, default=4)
     parser.add_argument("--crop", type=int, default=128)
     parser.add_argument("--batch", type=int, default=4)
-    parser.add_argument("--lr", type=float, default=1e-3)
+    parser.add_argument("--lr", type=float, default=2e-3)
     parser.add_argument("--norm", choices=["batch", "fixed"], default="fixed")
     parser.add_argument("--shrink", type=int, default=2, help="scenes to 1/N of their size")
     parser.add_argument("--precision", default="bfloat16", choices=["auto", "float32", "bfloat16"])
@@ -72,8 +73,12 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--json", type=Path)
     parser.add_argument("--weights", type=Path, metavar="DIR", help="keep what was trained")
+    parser.add_argument("--minutes", type=float, help="stop after, with status 3; needs --weights")
     options = parser.parse_args()
+    if options.minutes and not (options.weights and options.json):
+        parser.error("--minutes needs --weights and --json, to go on from there")
     torch.set_num_threads(options.threads)
+    began = time.monotonic()
 
     config = TrainConfig(
         net=Config(channels=1, width=options.width, depth=options.depth),
@@ -103,7 +108,11 @@ def main() -> None:
     results |= {name: row for name, row in references(tests).items() if name not in results}
     for number in options.cases:
         if str(number) not in results:
-            results[str(number)] = case(number, config, learned, unpaired, tests, options)
+            row = case(number, config, learned, unpaired, tests, options, began)
+            if row is None:
+                print("not finished: run the same command again")
+                raise SystemExit(MORE)
+            results[str(number)] = row
         row = results[str(number)]
         reached = f"{row['psnr']:.2f} dB, {row['ssim']:.4f}"
         print(f"case {number} ({row['terms']}): {reached}", flush=True)
@@ -183,11 +192,17 @@ def case(
     unpaired: list[Picture],
     tests: list[tuple[Picture, Picture, float]],
     options: argparse.Namespace,
-) -> dict[str, Any]:
-    """Train one case, then measure it."""
+    began: float,
+) -> dict[str, Any] | None:
+    """Train one case, then measure it; None if time is over before."""
     name, weights, output = TABLE_5[number]
     images, angles = zip(*learned, strict=True)
-    began = time.process_time()
+    left = None
+    if options.minutes:
+        left = options.minutes - (time.monotonic() - began) / 60
+        if left <= 0:
+            return None
+    started = time.process_time()
     trained = udg.net.train(
         list(images),
         options.weights and options.weights / f"case-{number}",
@@ -197,10 +212,14 @@ def case(
         clean=unpaired if weights.mu else None,
         device=options.device,
         threads=options.threads,
+        max_minutes=left,
     )
-    spent = time.process_time() - began
+    if not trained.finished:
+        return None
+    spent = time.process_time() - started
     last = {key: value for key, value in trained.history[-1].items() if key != "seconds"}
     row = {"terms": name, "output": output, "cpu seconds": round(spent, 1), "last": last}
+    row["training seconds"] = round(trained.seconds, 1)  # on the clock, of all calls
     row |= scores(derained(trained.net, tests, output), tests)
     if set(trained.config.streams) == {"background", "rain"}:
         row["background"] = scores(derained(trained.net, tests, "background"), tests)

@@ -1,22 +1,24 @@
 """One picture, nothing else: the network trained on it, and deep image prior for the same time.
 
-    python benchmarks/single_image.py DATA_DIR [--recipes distilled energy ...] [--json OUT]
-        [--steps N] [--pictures N] [--no-dip] [-o FOLDER]
+    python benchmarks/single_image.py DATA_DIR [--recipes energy distilled ...] [--json OUT]
+        [--steps N] [--pictures N] [--only N ...] [--no-dip | --dip-seconds S] [-o FOLDER]
 
 Every fourth of the pairs in DATA_DIR/rain100l-dev by name, the first five. A network of
-`udg.net.SINGLE_IMAGE`'s size is trained on the rainy picture, by one recipe after the other:
+`udg.net.SINGLE_IMAGE`'s size is trained on the rainy picture, by one recipe after the other, each
+with the same number of crops (4 times --steps):
 
-- energy: on the solver's energy alone, with the weights that `udg.solve` takes for this picture;
-- distilled: on the rain that `udg.solve` finds in it;
-- both: first the one, then the other;
+- energy: that preset: the envelope of the solver's energy, with a second pass;
+- one pass: the same, but lam_r stays the same everywhere;
+- gradient: the energy itself instead of its envelope;
+- distilled: imitating the rain that `udg.solve` finds in the picture;
 - packaged: no training, the weights "small" of the package;
-- adapted: those, then a quarter of the steps on what the solver finds in this picture.
+- adapted: those, then `udg.net.adapt` with a quarter of the crops.
 
-Deep image prior (`baselines/dip.py`) gets the CPU time that the first recipe took. Its mean
-output when that is over counts; so does, as what no stopping rule could surpass, the best output on
-the way, which only the clean picture tells. Times are CPU seconds of one thread, angle included.
-FOLDER gets the paper's Fig. 9: NAME.png, the results side by side, and single_image.png, the
-quality of each against its time.
+Deep image prior (`baselines/dip.py`) gets the CPU time that the first recipe took, or
+--dip-seconds. Its mean output when that is over counts; so does, as what no stopping rule could
+surpass, the best output on the way, which only the clean picture tells. Times are CPU seconds of
+one thread, angle included. FOLDER gets the paper's Fig. 9: NAME.png, the results side by side, and
+single_image.png, the quality of each against its time.
 """
 
 from __future__ import annotations
@@ -37,8 +39,7 @@ import udg
 from udg.evaluation import find_pairs
 from udg.files import quantize, read
 from udg.image import prepare
-from udg.net import SINGLE_IMAGE, LossWeights
-from udg.presence import adapted
+from udg.net import SINGLE_IMAGE
 
 SIGN = 1.0  # weight of 0 ≤ R ≤ Y, enough for R to keep to it
 
@@ -47,16 +48,19 @@ def main() -> None:
     """Measure every picture, then print the means."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n\n")[0])
     parser.add_argument("data", type=Path, metavar="DATA_DIR")
-    parser.add_argument("--recipes", nargs="*", default=["distilled"], choices=sorted(RECIPES))
+    parser.add_argument("--recipes", nargs="*", default=["energy"], choices=sorted(RECIPES))
     parser.add_argument("--steps", type=int, default=200)
     parser.add_argument("--pictures", type=int, default=5)
+    parser.add_argument("--only", type=int, nargs="*", metavar="N", help="some of them, from 0")
     parser.add_argument("--no-dip", action="store_true")
+    parser.add_argument("--dip-seconds", type=float, help="CPU time; default the first recipe's")
     parser.add_argument("--json", type=Path)
     parser.add_argument("-o", "--output", type=Path, metavar="FOLDER", help="draw into this folder")
     arguments = parser.parse_args()
     torch.set_num_threads(1)
     udg.solve(np.full((32, 32), 0.5, np.float32), angle=0)  # compiles
     pairs = find_pairs(arguments.data / "rain100l-dev")[0][::4][: arguments.pictures]
+    pairs = [pairs[n] for n in arguments.only or range(len(pairs))]
     rows, courses = [], []
     for rainy_path, clean_path in pairs:
         rainy, clean = read(rainy_path).pixels, read(clean_path).pixels
@@ -70,7 +74,7 @@ def main() -> None:
             results[recipe] = by_network(rainy, recipe, arguments.steps)
             outcomes[recipe] = scores(results[recipe], clean, began)
         if not arguments.no_dip:
-            seconds = outcomes[arguments.recipes[0]]["seconds"]
+            seconds = arguments.dip_seconds or outcomes[arguments.recipes[0]]["seconds"]
             found, results["deep image prior"], course = by_prior(rainy, clean, seconds)
             outcomes |= found
             courses.append(course)
@@ -103,38 +107,31 @@ def scores(derained: np.ndarray, clean: np.ndarray, began: float | None = None) 
     return {"psnr": psnr, "ssim": ssim, "seconds": seconds}
 
 
-#: What differs from SINGLE_IMAGE, for a number of steps.
-RECIPES = {
-    "energy": lambda steps: {"distill": 0.0, "distill_steps": 0, "distill_blend": 0},
-    "distilled": lambda steps: {"distill": 1.0, "distill_steps": steps, "distill_blend": 0},
-    "both": lambda steps: {"distill": 1.0, "distill_steps": steps * 3 // 4, "distill_blend": 0},
-    "packaged": None,
-    "adapted": lambda steps: {
-        "distill": 1.0,
-        "distill_steps": steps // 4,
-        "steps": steps // 4,
-        "lr": 1e-3,
+PLAIN = {"envelope": 0.0, "reweight": 1.0, "batch": 4}
+#: What differs from SINGLE_IMAGE, for a number of steps; None does not train.
+RECIPES: dict[str, Any] = {
+    "energy": lambda steps: {"steps": 2 * steps},
+    "one pass": lambda steps: {"steps": 2 * steps, "reweight": 1.0},
+    "gradient": lambda steps: {
+        **PLAIN,
+        "steps": steps,
+        "loss": replace(SINGLE_IMAGE.loss, sign=SIGN),
     },
+    "distilled": lambda steps: {**PLAIN, "steps": steps, "distill": 1.0, "distill_steps": steps},
+    "packaged": None,
+    "adapted": lambda steps: {"steps": steps // 2, "lr": 1e-3, "reweight": 0.0},
 }
 
 
 def by_network(rainy: np.ndarray, recipe: str, steps: int) -> np.ndarray:
     """Train on the picture, then derain it."""
-    prepared = prepare(rainy)
-    angle = udg.estimate_angle(prepared.luma()).degrees
-    weights = adapted(udg.RAIN_WEIGHTS, prepared)  # those of `udg.solve`
+    angle = udg.estimate_angle(prepare(rainy).luma()).degrees
     start = "small" if recipe in ("packaged", "adapted") else None
     net: Any = start
     if RECIPES[recipe] is not None:
-        changes = {
-            "loss": replace(LossWeights.from_energy(weights), sign=SIGN),
-            "steps": steps,
-            "crop": min(SINGLE_IMAGE.crop, *rainy.shape[:2]),
-            "norm": "fixed",
-            "lr": 3e-3,
-            "precision": "bfloat16",
-        }
-        config = replace(SINGLE_IMAGE, **(changes | RECIPES[recipe](steps)))
+        crop = min(SINGLE_IMAGE.crop, *rainy.shape[:2])
+        changes = {"crop": crop, "precision": "bfloat16"} | RECIPES[recipe](steps)
+        config = replace(SINGLE_IMAGE, **changes)
         net = udg.net.train(rainy, config=config, angles=angle, start=start, threads=1).net
     result = udg.net.derain(rainy, net, angle=angle)
     return quantize(result.derained, rainy.dtype, rainy.dtype)

@@ -31,6 +31,7 @@ __all__ = [
     "Model",
     "Problem",
     "Weights",
+    "both_inside",
     "check_weights",
     "fidelity",
     "magnitude",
@@ -273,8 +274,8 @@ def variation(
     def size(u: Array) -> Array:
         return u**2 if power == 2 else xp.abs(u)
 
-    return _sum(size(along(X, boundary)), _both(inside, along, boundary)) + _sum(
-        size(across(X, boundary)), _both(inside, across, boundary)
+    return _sum(size(along(X, boundary)), both_inside(inside, along, boundary)) + _sum(
+        size(across(X, boundary)), both_inside(inside, across, boundary)
     )
 
 
@@ -283,7 +284,7 @@ def variation_along(
 ) -> Array:
     """‖∇x R‖₁; arguments and result as in `variation`."""
     u = along(R, boundary)
-    return _sum(array_namespace(R).abs(u), _both(inside, along, boundary))
+    return _sum(array_namespace(R).abs(u), both_inside(inside, along, boundary))
 
 
 def variation_across(
@@ -291,7 +292,7 @@ def variation_across(
 ) -> Array:
     """‖∇y(R − Y)‖₁; arguments and result as in `variation`."""
     u = across(R - Y, boundary)
-    return _sum(array_namespace(R, Y).abs(u), _both(inside, across, boundary))
+    return _sum(array_namespace(R, Y).abs(u), both_inside(inside, across, boundary))
 
 
 def magnitude(R: Array, inside: Array | None = None) -> Array:
@@ -311,10 +312,25 @@ def _sum(u: Array, inside: Array | None) -> Array:
     return xp.sum(u, axis=(-2, -1), dtype=xp.float64)
 
 
-def _both(
-    inside: Array | None, difference: Callable[[Array, Boundary], Array], boundary: Boundary
+def both_inside(
+    inside: Array | None,
+    difference: Callable[[Array, Boundary], Array],
+    boundary: Boundary = "reflecting",
 ) -> Array | None:
-    """Where a difference has both its pixels inside."""
+    """Where a difference has both its pixels inside.
+
+    Parameters
+    ----------
+    inside : boolean array, shape (..., H, W), or None
+        Pixels that count; None where all do.
+    difference : callable
+        `udg.operators.along` or `across`.
+    boundary : {"reflecting", "periodic"}
+
+    Returns
+    -------
+    boolean array, shape (..., H, W), or None
+    """
     if inside is None:
         return None
     xp = array_namespace(inside)

@@ -20,6 +20,7 @@ from udg.net.discriminator import (
     discriminator_loss,
     generator_loss,
 )
+from udg.net.envelope import envelope_loss, proximal_rain
 from udg.net.inference import NetResult, derain, for_inference
 from udg.net.losses import (
     AUTHORS_LOSS,
@@ -81,6 +82,7 @@ __all__ = [
     "average_angle",
     "derain",
     "discriminator_loss",
+    "envelope_loss",
     "for_inference",
     "from_pretrained",
     "generator_loss",
@@ -89,6 +91,7 @@ __all__ = [
     "named_loss",
     "overall_loss",
     "parameter_counts",
+    "proximal_rain",
     "rain_loss",
     "rotate",
     "save_pretrained",

@@ -45,12 +45,14 @@ from udg.net.data import (
     write_angles,
 )
 from udg.net.discriminator import ImagePool, PatchDiscriminator, discriminator_loss
+from udg.net.envelope import check_envelope, envelope_loss
 from udg.net.losses import (
     AUTHORS_LOSS,
     ENERGY_LOSS,
     PAPER_LOSS,
     TABLE_5,
     LossWeights,
+    angle_loss,
     named_loss,
     overall_loss,
 )
@@ -58,6 +60,7 @@ from udg.net.network import PARTS, Config, Layers, UDGNet
 from udg.net.parallel import Processes, processes
 from udg.net.pretrained import from_pretrained, save_pretrained
 from udg.net.rotation import rotate
+from udg.presence import reweighting
 
 __all__ = [
     "AUTHORS_TRAINING",
@@ -137,6 +140,16 @@ class TrainConfig:
     angle_turn : float
         In these steps the crops are turned by up to so many degrees to both sides, at random, so
         that the angle network sees more angles than the pictures have.
+    envelope : float
+        γ of the energy's Moreau envelope (`envelope_loss`), on which the rain stream then descends
+        in place of the energy itself: the same minimum, found far sooner. 1 is good for light in
+        [0, 1]; 0 takes the energy itself. For ``streams=("rain",)``.
+    envelope_iterations : int
+        In which a proximal point is found.
+    reweight : float
+        With `envelope`: the part of the steps after which `lam_r` is weighed, pixel by pixel, by
+        the rain that the stream finds (`udg.presence.reweighting`), as in the second pass of
+        `udg.solve`; 1 never does.
     distill : float
         Weight of the distance of the layers from those that `udg.solve` finds, summed over pixels;
         0 does without.
@@ -187,6 +200,9 @@ class TrainConfig:
     clip: float = 0.0
     angle_steps: int = 0
     angle_turn: float = 0.0
+    envelope: float = 0.0
+    envelope_iterations: int = 30
+    reweight: float = 1.0
     distill: float = 0.0
     distill_norm: Literal["l1", "l2"] = "l1"
     distill_steps: int = 0
@@ -221,6 +237,11 @@ class TrainConfig:
                 raise InvalidInput(f"{entry.name} is {value}; give a whole number")
         if self.ema >= 1 or self.lr == 0:
             raise InvalidInput(f"ema is {self.ema} and lr {self.lr}; give ema < 1 and lr > 0")
+        if self.reweight > 1 or (self.reweight < 1 and not self.envelope):
+            raise InvalidInput(
+                f"reweight is {self.reweight} and envelope {self.envelope}; "
+                "give reweight within [0, 1], and below 1 with an envelope only"
+            )
         if self.angle_steps and not self.loss.angle:
             raise InvalidInput("angle_steps trains the angle network, but loss.angle is 0")
         if (self.distill_steps or self.distill_blend) and not self.distill:
@@ -266,6 +287,7 @@ _CHOICES: dict[str, tuple[Any, ...]] = {
     "precision": ("auto", "float32", "bfloat16"),
 }
 _POSITIVE = {"steps", "batch", "crop", "decay_every", "log_every", "critic_width", "critic_layers"}
+_POSITIVE |= {"envelope_iterations"}
 
 #: The paper's training.
 PAPER_TRAINING = TrainConfig()
@@ -283,20 +305,19 @@ AUTHORS_TRAINING = TrainConfig(
     ema=0.0,
 )
 
-#: For one picture on a CPU: a small network of one channel, which imitates the rain that
-#: `udg.solve` finds. On the energy alone (``distill=0, distill_steps=0``) it needs far more steps.
+#: For one picture on a CPU: a small network of one channel, on the energy's envelope.
 SINGLE_IMAGE = TrainConfig(
     net=Config(channels=1, width=16, depth=4),
     loss=replace(ENERGY_LOSS, angle=0.0),
     streams=("rain",),
-    steps=500,
-    batch=4,
+    steps=1000,
+    batch=2,
     lr=3e-3,
     schedule="cosine",
     lr_warmup=10,
     norm="fixed",
-    distill=1.0,
-    distill_steps=1_000_000,  # all of them
+    envelope=1.0,
+    reweight=0.4,
     ema=0.99,
 )
 
@@ -592,6 +613,7 @@ def adapt(
     angle: float | Literal["auto"] = "auto",
     config: TrainConfig | None = None,
     device: str | torch.device | None = None,
+    threads: int | None = None,
     callback: Callable[[Progress], object] | None = None,
 ) -> UDGNet:
     """Adapt a trained network to the picture at hand: some more steps, on that picture alone.
@@ -607,8 +629,11 @@ def adapt(
     angle : float or "auto"
         Degrees clockwise from vertical; ``"auto"`` asks `udg.estimate_angle`.
     config : TrainConfig, optional
-        Default: `SINGLE_IMAGE` with a learning rate of 1e-3. It trains the rain stream only.
+        Default: `SINGLE_IMAGE` with a learning rate of 1e-3 and the second pass from the start. It
+        trains the rain stream only.
     device : str or torch.device, optional
+        As for `train`.
+    threads : int, optional
         As for `train`.
     callback : callable, optional
         As for `train`.
@@ -630,13 +655,14 @@ def adapt(
         The loss is NaN or infinite.
     """
     if config is None:
-        config = replace(SINGLE_IMAGE, lr=1e-3)
+        config = replace(SINGLE_IMAGE, lr=1e-3, reweight=0.0)
     return train(
         image,
         config=replace(config, steps=steps),
         angles=None if angle == "auto" else angle,
         start=net,
         device=device,
+        threads=threads,
         callback=callback,
     ).net
 
@@ -686,6 +712,10 @@ def _settled(
             "the loss has no term for background or rain"
             + ("" if adversarial else "; is a folder of clean images missing?")
         )
+    if config.envelope:
+        if streams != ("rain",):
+            raise InvalidInput("envelope is for streams=('rain',); give that, or envelope=0")
+        check_envelope(loss, config.envelope)
     output = config.output if config.output in streams else streams[0]
     config = replace(config, streams=streams, output=output)
     if saved is not None and saved != config:
@@ -711,7 +741,8 @@ def _changed(config: TrainConfig, changes: dict[str, Any]) -> TrainConfig:
         _, loss, output = named_loss(changes["loss"])
         changes |= {"loss": loss, "output": changes.get("output", output)}
         if loss in (case.weights for case in TABLE_5.values()):
-            changes.setdefault("streams", TrainConfig.streams)
+            for name in ("streams", "envelope", "reweight"):  # the terms themselves
+                changes.setdefault(name, getattr(TrainConfig, name))
     sizes = {name: changes.pop(name) for name in _SIZES if name in changes}
     if sizes:
         changes["net"] = replace(changes.get("net", config.net), **sizes)
@@ -786,8 +817,10 @@ def _loss(
         weights = LossWeights(angle=config.loss.angle)
         loss = overall_loss(layers, weights, angle=crops.angles)
         return loss.total.mean(), {name: term.mean() for name, term in loss.terms.items()}
-    loss = overall_loss(layers, config.loss, angle=crops.angles, scores=scores)
-    total, terms = loss.total, loss.terms
+    if config.envelope:
+        total, terms = _envelope(config, since, layers, crops)
+    else:
+        total, terms = overall_loss(layers, config.loss, angle=crops.angles, scores=scores)
     if config.distill:
         left = config.distill_steps + config.distill_blend - since
         part = min(1.0, max(0.0, left / (config.distill_blend + 1)))
@@ -806,6 +839,23 @@ def _loss(
         }
         terms["distill"] = part * imitation.detach()
     return total.mean(), {name: term.mean() for name, term in terms.items()}
+
+
+def _envelope(
+    config: TrainConfig, since: int, layers: Layers, crops: Crops
+) -> tuple[Tensor, dict[str, Tensor]]:
+    """The energy's envelope, and the angle's error; one number an image."""
+    R, doubt = layers.R, None
+    if since >= config.reweight * (config.steps - config.angle_steps):
+        found = R.detach().float().clamp(min=0)
+        doubt = reweighting(found, torch.ones_like(found), config.loss.lam_r)
+    settings = (config.loss, config.envelope, config.envelope_iterations)
+    total = envelope_loss(R, layers.Y, *settings, inside=layers.inside, doubt=doubt)
+    terms = {"envelope": total.detach()}
+    if config.loss.angle:
+        angle = config.loss.angle * angle_loss(layers.predicted, crops.angles)
+        total, terms["angle"] = total + angle, angle.detach()
+    return total, terms
 
 
 def _distance(found: Tensor, target: Tensor, power: int, inside: Tensor) -> Tensor:
