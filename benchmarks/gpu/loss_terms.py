@@ -15,8 +15,8 @@ import subprocess
 import sys
 from pathlib import Path
 
-SIZES = ["--width", "32", "--depth", "32", "--batch", "8", "--shrink", "1", "--norm", "batch"]
-STEPS = ["--steps", "6000", "--precision", "auto"]
+SIZES = ["--width", "32", "--depth", "32", "--crop", "128", "--shrink", "1", "--norm", "batch"]
+STEPS = ["--steps", "6000", "--batch", "8", "--lr", "1e-3", "--precision", "auto"]
 
 
 def main() -> None:
