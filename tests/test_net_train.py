@@ -44,8 +44,8 @@ from udg.net import (
     overall_loss,
     train,
 )
-from udg.net.data import Crops, Sampler, load
-from udg.net.train import _turned, learning_rate
+from udg.net.data import Crops, Sampler, TrainingPicture, load
+from udg.net.train import _crowded, _doubted, _turned, learning_rate
 
 TINY = Config(channels=1, width=3, depth=1, angle_widths=(2, 2, 2), angle_pools=(2, 4))
 QUICK = TrainConfig(
@@ -112,6 +112,38 @@ def test_resumed_is_uninterrupted(uninterrupted, tmp_path, step):
     assert second.finished
     assert_same(second, uninterrupted)
     assert_same(run(tmp_path, resume=True), uninterrupted)  # nothing left to do
+
+
+@pytest.mark.parametrize("step", [1, 3])
+def test_the_second_pass_is_resumed(tmp_path, step):
+    """Before it begins, and after: where rain is crowded is what was found when it began."""
+    config = replace(
+        QUICK, loss=replace(ENERGY_LOSS, angle=0), streams=("rain",), angle_steps=0, steps=4,
+        envelope=1.0, reweight=0.5, norm="fixed", lr=0.1,
+    )  # fmt: skip
+    whole = run(config=config)
+    run(tmp_path, config, callback=stop_at(step))
+    assert_same(run(tmp_path, config, resume=True), whole)
+
+
+def test_crowded_rain_is_doubted():
+    plane = torch.zeros(1, 80, 120)
+    plane[:, :, 10:22:3] = 0.5  # a fence: rain that is found in one place only
+    pictures = [TrainingPicture("fence", plane + 0.2), TrainingPicture("dry", plane[:, :30] * 0)]
+    net = UDGNet(TINY).eval()
+    net.rain.forward = lambda Y: 0.9 * (Y - 0.2)
+    doubted = _doubted(pictures, _crowded(net, pictures))
+    doubt = doubted[0].doubt
+    assert doubt.shape == (1, 80, 120)
+    assert doubt[..., :30].min() > 1.5
+    assert doubt[..., 90:].max() < 1.1
+    assert doubted[1].doubt.max() == 1
+    crowding = udg.presence.Crowding((80, 120), 0.0)
+    crowding.add(0, 0.9 * plane[0].numpy(), (plane[0] + 0.2).numpy())
+    expected = crowding.doubt(slice(0, 80), slice(0, 120))
+    np.testing.assert_allclose(doubt[0], expected, rtol=1e-3)
+    crops = Sampler(doubted[:1], 32, flips=False).batch(0, 2)
+    assert crops.doubts.shape == crops.images.shape
 
 
 def test_settings_of_the_run_are_the_default_when_resuming(uninterrupted, tmp_path):
@@ -323,7 +355,7 @@ def test_one_picture_is_enough():
         train(rainy, angles=10, device="cpu", **sizes, **rate) for rate in ({}, {"lr": 1e-12})
     )
     # On the same crops, R = 0: an early loss may be worse than that, and no measure of success.
-    assert result.history[-1]["loss"] < 0.5 * untrained.history[-1]["loss"]
+    assert result.history[-1]["loss"] < 2 / 3 * untrained.history[-1]["loss"]
     assert not derain(rainy, untrained.net, angle=10).rain.round(3).any()
     found = derain(rainy, result.net, angle=10)
     assert udg.psnr_y(found.derained, clean) > udg.psnr_y(rainy, clean) + 4
@@ -464,7 +496,7 @@ def test_the_envelope_takes_the_place_of_the_energy(monkeypatch):
     def reweighting(rain, doubt, lam_r):
         weighed.append(lam_r)
         assert rain.min() >= 0
-        assert bool((doubt == 1).all())
+        assert doubt.min() > 0.99
         return doubt
 
     monkeypatch.setattr(module, "reweighting", reweighting)

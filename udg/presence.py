@@ -266,13 +266,18 @@ class Crowding:
         self._busy.add(top, activity(scene, self._angle)[:-1])
         self._last = top + len(scene) - 1, scene[-1:]
 
-    def doubt(self, rows: slice, columns: slice) -> Floats:
-        """Doubt of a window, at least 1, float32."""
+    def means(self) -> tuple[Floats, Floats]:
+        """Means over blocks of what was added, with which this can be made again."""
         if self._given is None:
             assert self._last is not None
             top, row = self._last
             self._busy.add(top, activity(row, self._angle))
             self._given = self._rain.result(), self._busy.result()
+        return self._given
+
+    def doubt(self, rows: slice, columns: slice) -> Floats:
+        """Doubt of a window, at least 1, float32."""
+        self.means()
         places = (
             np.clip((np.arange(side.start, side.stop) + 0.5) / self.step - 0.5, 0, count - 1)
             for side, count in zip((rows, columns), self._coarse.shape, strict=True)

@@ -33,6 +33,7 @@ __all__ = [
     "Images",
     "Sampler",
     "TrainingPicture",
+    "as_light",
     "find",
     "fingerprint",
     "load",
@@ -62,12 +63,15 @@ class TrainingPicture:
         Direction of its streaks, degrees clockwise from vertical.
     target : Tensor, shape (1, H, W), float16, optional
         Rain that `udg.solve` found.
+    doubt : Tensor, shape (1, H, W), float32, optional
+        Where rain is crowded (`udg.presence.Crowding`), at least 1.
     """
 
     name: str
     light: Tensor
     angle: float = 0.0
     target: Tensor | None = None
+    doubt: Tensor | None = None
 
 
 class Crops(NamedTuple):
@@ -81,11 +85,14 @@ class Crops(NamedTuple):
         Degrees.
     targets : Tensor, shape (B, 1, h, w), float32, or None
         The solver's rain.
+    doubts : Tensor, shape (B, 1, h, w), float32, or None
+        Of each place.
     """
 
     images: Tensor
     angles: Tensor
-    targets: Tensor | None
+    targets: Tensor | None = None
+    doubts: Tensor | None = None
 
     def to(self, device: torch.device) -> Crops:
         """Copy to a device; on a GPU without waiting for it."""
@@ -93,8 +100,7 @@ class Crops(NamedTuple):
         def copied(u: Tensor) -> Tensor:
             return (u.pin_memory() if device.type == "cuda" else u).to(device, non_blocking=True)
 
-        targets = None if self.targets is None else copied(self.targets)
-        return Crops(copied(self.images), copied(self.angles), targets)
+        return Crops(*(None if u is None else copied(u) for u in self))  # type: ignore[arg-type]
 
 
 def load(
@@ -278,6 +284,11 @@ def _light(image: Any, channels: int) -> Tensor:
     return light.expand(channels, -1, -1)
 
 
+def as_light(planes: Tensor) -> Tensor:
+    """Planes that are kept, as float32 of the range that they have as light."""
+    return planes.float() / 255 if planes.dtype == torch.uint8 else planes.float()
+
+
 def solver_targets(
     folder: Path | None,
 ) -> Callable[[str, Any, float], Tensor]:
@@ -380,14 +391,15 @@ class Sampler:
         Crops
         """
         crops = [self._crop(number) for number in range(first, first + count)]
-        images, angles, targets = zip(*crops, strict=True)
+        images, angles, targets, doubts = zip(*crops, strict=True)
         return Crops(
             torch.stack(images),
             torch.tensor(angles, dtype=torch.float32),
             None if targets[0] is None else torch.stack(targets),
+            None if doubts[0] is None else torch.stack(doubts),
         )
 
-    def _crop(self, number: int) -> tuple[Tensor, float, Tensor | None]:
+    def _crop(self, number: int) -> tuple[Tensor, float, Tensor | None, Tensor | None]:
         turn, place = divmod(number, len(self.pictures))
         picture = self.pictures[_order(len(self.pictures), self.seed, self.stream, turn)[place]]
         random = np.random.default_rng([self.seed, self.stream, 1, number])
@@ -398,11 +410,11 @@ class Sampler:
 
         def cut(plane: Tensor) -> Tensor:
             plane = plane[:, top : top + height, left : left + width]
-            whole = plane.float() / 255 if plane.dtype == torch.uint8 else plane.float()
-            return whole.flip(mirrored)
+            return as_light(plane).flip(mirrored)
 
         angle = -picture.angle if len(mirrored) == 1 else picture.angle
-        return cut(picture.light), angle, None if picture.target is None else cut(picture.target)
+        target, doubt = (None if u is None else cut(u) for u in (picture.target, picture.doubt))
+        return cut(picture.light), angle, target, doubt
 
 
 @lru_cache(maxsize=8)

@@ -18,7 +18,7 @@ import signal
 import threading
 import time
 import warnings
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
 from types import FrameType
@@ -38,6 +38,8 @@ from udg.net.data import (
     Crops,
     Images,
     Sampler,
+    TrainingPicture,
+    as_light,
     find,
     fingerprint,
     load,
@@ -59,8 +61,8 @@ from udg.net.losses import (
 from udg.net.network import PARTS, Config, Layers, UDGNet
 from udg.net.parallel import Processes, processes
 from udg.net.pretrained import from_pretrained, save_pretrained
-from udg.net.rotation import rotate
-from udg.presence import reweighting
+from udg.net.rotation import rotate, unrotate
+from udg.presence import Crowding, reweighting
 
 __all__ = [
     "AUTHORS_TRAINING",
@@ -147,9 +149,10 @@ class TrainConfig:
     envelope_iterations : int
         In which a proximal point is found.
     reweight : float
-        With `envelope`: the part of the steps after which `lam_r` is weighed, pixel by pixel, by
-        the rain that the stream finds (`udg.presence.reweighting`), as in the second pass of
-        `udg.solve`; 1 never does.
+        With `envelope`: the part of the steps after which `lam_r` is weighed, pixel by pixel, as in
+        the second pass of `udg.solve`: by where the rain that was found until then is crowded
+        (`udg.presence.Crowding`), and by the rain that the stream finds in each step
+        (`udg.presence.reweighting`); 1 never does.
     distill : float
         Weight of the distance of the layers from those that `udg.solve` finds, summed over pixels;
         0 does without.
@@ -529,6 +532,9 @@ def train(
                 for name in PARTS:
                     getattr(state.net, name).requires_grad_(name in parts)
                 model = group.averaged(state.net)
+            if _second_pass(config, state.step) and rainy.pictures[0].doubt is None:
+                state.crowded = state.crowded or _crowded(state.average, pictures)
+                rainy.pictures = _doubted(pictures, state.crowded)
             rate = learning_rate(config, state.step)
             first = (state.step * group.count + group.rank) * config.batch
             crops = rainy.batch(first, config.batch).to(group.device)
@@ -818,7 +824,7 @@ def _loss(
         loss = overall_loss(layers, weights, angle=crops.angles)
         return loss.total.mean(), {name: term.mean() for name, term in loss.terms.items()}
     if config.envelope:
-        total, terms = _envelope(config, since, layers, crops)
+        total, terms = _envelope(config, layers, crops)
     else:
         total, terms = overall_loss(layers, config.loss, angle=crops.angles, scores=scores)
     if config.distill:
@@ -842,13 +848,14 @@ def _loss(
 
 
 def _envelope(
-    config: TrainConfig, since: int, layers: Layers, crops: Crops
+    config: TrainConfig, layers: Layers, crops: Crops
 ) -> tuple[Tensor, dict[str, Tensor]]:
     """The energy's envelope, and the angle's error; one number an image."""
     R, doubt = layers.R, None
-    if since >= config.reweight * (config.steps - config.angle_steps):
+    if crops.doubts is not None:
         found = R.detach().float().clamp(min=0)
-        doubt = reweighting(found, torch.ones_like(found), config.loss.lam_r)
+        crowd = rotate(crops.doubts, layers.angle.detach(), (config.crop, config.crop))
+        doubt = crowd * reweighting(found, crowd, config.loss.lam_r)
     settings = (config.loss, config.envelope, config.envelope_iterations)
     total = envelope_loss(R, layers.Y, *settings, inside=layers.inside, doubt=doubt)
     terms = {"envelope": total.detach()}
@@ -856,6 +863,40 @@ def _envelope(
         angle = config.loss.angle * angle_loss(layers.predicted, crops.angles)
         total, terms["angle"] = total + angle, angle.detach()
     return total, terms
+
+
+def _second_pass(config: TrainConfig, step: int) -> bool:
+    since, steps = step - config.angle_steps, config.steps - config.angle_steps
+    return config.reweight < 1 and since >= config.reweight * steps
+
+
+def _crowded(net: UDGNet, pictures: Sequence[TrainingPicture]) -> list[tuple[Tensor, Tensor]]:
+    """Block means of each picture, from the rain that is found now: all that `Crowding` needs."""
+    means = []
+    for picture in pictures:
+        light = as_light(picture.light)[None].to(next(net.parameters()).device)
+        shape = (light.shape[-2], light.shape[-1])
+        with torch.inference_mode():
+            R = unrotate(net.rain(rotate(light, picture.angle)), picture.angle, shape)
+            rain = torch.minimum(R.clamp(min=0), light)
+        planes = (u[0].mean(dim=0).cpu().numpy() for u in (rain, light))
+        crowding = Crowding(shape, picture.angle)
+        crowding.add(0, *planes)
+        means.append(tuple(torch.from_numpy(u.copy()) for u in crowding.means()))
+    return means  # type: ignore[return-value]
+
+
+def _doubted(
+    pictures: Sequence[TrainingPicture], means: list[tuple[Tensor, Tensor]]
+) -> list[TrainingPicture]:
+    """The pictures, and where rain is doubted in each."""
+    doubted = []
+    for picture, (rain, busy) in zip(pictures, means, strict=True):
+        height, width = picture.light.shape[-2:]
+        crowding = Crowding((height, width), picture.angle, (rain.numpy(), busy.numpy()))
+        doubt = crowding.doubt(slice(0, height), slice(0, width))
+        doubted.append(replace(picture, doubt=torch.from_numpy(doubt)[None]))
+    return doubted
 
 
 def _distance(found: Tensor, target: Tensor, power: int, inside: Tensor) -> Tensor:
@@ -913,6 +954,7 @@ class _State:
     data: str = ""
     step: int = 0
     seconds: float = 0.0
+    crowded: list[tuple[Tensor, Tensor]] = field(default_factory=list)  # of each picture
     history: list[dict[str, float]] = field(default_factory=list)
     pending: dict[str, Tensor] = field(default_factory=dict)  # sums since the last row …
     counted: int = 0  # … over so many steps
@@ -1000,6 +1042,7 @@ class _State:
             "critic": None if critic is None else critic.state_dict(),
             "critic_optimizer": None if its is None else its.state_dict(),
             "pool": self.pool.state_dict(),
+            "crowded": self.crowded,
             "history": self.history,
             "pending": self.pending,
             "counted": self.counted,
@@ -1041,6 +1084,7 @@ class _State:
         if self.group.rank == 0:  # the pools of others are not kept; theirs begin anew
             self.pool.load_state_dict(content["pool"])
         self.step, self.seconds = content["step"], content["seconds"]
+        self.crowded = content.get("crowded", [])
         self.history, self.counted = content["history"], content["counted"]
         self.pending = {name: u.to(self.group.device) for name, u in content["pending"].items()}
 
