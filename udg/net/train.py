@@ -1157,23 +1157,38 @@ def _show(folder: Path, state: _State, rainy: Sampler, config: TrainConfig, boar
     if board is not None:
         board.add_image("crop, crop − R, X, R", np.atleast_3d(panel), state.step, dataformats="HWC")
         board.flush()
+    curves = _curves(state.history)
+    if curves is not None:
+        write_bytes(folder / "learning.png", curves, overwrite=True)
+
+
+def _curves(history: list[dict[str, float]]) -> bytes | None:
+    """The loss and its terms as a picture, PNG; None without matplotlib."""
     try:
         from matplotlib.figure import Figure
+        from matplotlib.ticker import LogLocator, NullFormatter
     except ModuleNotFoundError:
-        return
+        return None
     figure = Figure(figsize=(7, 4), layout="constrained")
     axes = figure.subplots()
-    names = {name: None for row in state.history for name in row}  # in order
+    names = {name: None for row in history for name in row}  # in order
+    positive = bool(history)
     for name in names:
         if name not in ("step", "seconds", "lr"):
-            points = [(row["step"], row[name]) for row in state.history if name in row]
-            axes.plot(*zip(*points, strict=True), label=name, lw=2 if name == "loss" else 1)
-    axes.set(xlabel="step", ylabel="mean an image", yscale="symlog")
-    if state.history:
+            points = [(row["step"], row[name]) for row in history if name in row]
+            axes.plot(*zip(*points, strict=True), label=name, lw=3 if name == "loss" else 1)
+            positive &= all(value > 0 for _, value in points)
+    axes.set(xlabel="step", ylabel="mean an image", yscale="log" if positive else "symlog")
+    if positive:
+        axes.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+        axes.yaxis.set_major_formatter("{x:g}")
+        axes.yaxis.set_minor_formatter(NullFormatter())
+    axes.grid(alpha=0.3)
+    if history:
         axes.legend(fontsize="small")
     picture = io.BytesIO()
     figure.savefig(picture, format="png", dpi=120)
-    write_bytes(folder / "learning.png", picture.getvalue(), overwrite=True)
+    return picture.getvalue()
 
 
 # The process
