@@ -76,7 +76,8 @@ def panels(path: Path, network: dict[str, Any]) -> tuple[np.ndarray, dict[str, A
         "mean rain, network": round(float(found.rain.mean()), 4),
         "seconds": [round(by_solver["seconds"], 1), round(by_net["seconds"], 1)],
     }
-    return labelled(row, f"{path.stem}: input | solver | UDGNet | rain, {BRIGHTER:g} times as bright"), fact
+    title = f"{path.stem}: input | solver | UDGNet | rain, {BRIGHTER:g} times as bright"
+    return labelled(row, title), fact
 
 
 def labelled(row: np.ndarray, text: str) -> np.ndarray:
