@@ -190,13 +190,24 @@ BENCHMARKS = (
         needs=("torch", "sklearn"),
     ),
     Benchmark(
+        "table-5",
+        "what each term of the network's loss is worth: seven cases, trained alike",
+        (
+            Step(
+                "loss_terms.py {data} --json {out}/loss_terms.json",
+                "--steps 2 --width 4 --depth 1 --crop 32",
+            ),
+        ),
+        needs=("torch",),
+    ),
+    Benchmark(
         "figure-9",
         "one picture alone: networks trained on it, and deep image prior for the same time",
         (
             Step(
-                "single_image.py {data} --recipes distilled energy packaged adapted"
+                "single_image.py {data} --recipes energy distilled packaged adapted"
                 " --json {out}/single_image.json",
-                "--recipes distilled --steps 2 --pictures 1 --no-dip",
+                "--recipes energy --steps 2 --pictures 1 --no-dip",
             ),
         ),
         needs=("torch",),
@@ -340,6 +351,24 @@ BENCHMARKS = (
         (Step("angle_net.py measure {data} small --json {out}/angle_net.json"),),
         needs=("torch",),
     ),
+    Benchmark(
+        "harm-net",
+        "what becomes of photos without rain by the packaged network",
+        (Step("harm.py {data} --method net --json {out}/harm_net.json", "--jobs 1"),),
+        needs=("torch",),
+    ),
+    Benchmark(
+        "rotate-back",
+        "which layer of the network to rotate back, rain or background",
+        (Step("rotate_back.py {data} --json {out}/rotate_back.json"),),
+        needs=("torch",),
+    ),
+    Benchmark(
+        "net-sheet",
+        "twelve real photos beside the solver's and the network's results, to look at",
+        (Step("net_sheet.py {data} {out}", "--photos 1"),),
+        needs=("torch",),
+    ),
     # What wants a GPU
     Benchmark(
         "gpu-check",
@@ -372,6 +401,18 @@ BENCHMARKS = (
             Step(
                 "gpu/train.py {out} --data {data}/rain100l-dev/rainy",
                 "--device cpu --width 4 --depth 1 --steps 2 --minutes 1",
+            ),
+        ),
+        needs=("torch",),
+        gpu=True,
+    ),
+    Benchmark(
+        "gpu-table-5",
+        "Table 5 at the paper's size (resumes)",
+        (
+            Step(
+                "gpu/loss_terms.py {out} --data {data}",
+                "--device cpu --width 4 --depth 1 --crop 32 --steps 2 --cases 4 --minutes 5",
             ),
         ),
         needs=("torch",),

@@ -1,6 +1,6 @@
 """What each term of the loss is worth: the seven cases of the paper's Table 5.
 
-    python benchmarks/loss_terms.py DATA_DIR [--cases 1 2 ...] [--steps 150] [--json OUT]
+    python benchmarks/loss_terms.py DATA_DIR [--cases 1 2 ...] [--steps 400] [--json OUT]
 
 DATA_DIR/clean/cityscapes are street scenes (three at least). The first third of them, by name, gets
 rendered rain and is what the network learns from; the second third stays clean and is all that the
@@ -60,7 +60,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n\n")[0])
     parser.add_argument("data", type=Path, metavar="DATA_DIR")
     parser.add_argument("--cases", type=int, nargs="*", default=list(TABLE_5), choices=TABLE_5)
-    parser.add_argument("--steps", type=int, default=150, help="of each case")
+    parser.add_argument("--steps", type=int, default=400, help="of each case")
     parser.add_argument("--width", type=int, default=16)
     parser.add_argument("--depth", type=int, default=4)
     parser.add_argument("--crop", type=int, default=96)
