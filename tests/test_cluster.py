@@ -34,7 +34,12 @@ pytestmark = [
 @pytest.fixture(scope="module")
 def workers():
     """A cluster of two worker processes, of one thread each."""
-    with local_cluster(2) as cluster:
+    import dask
+
+    # On a busy machine a killed one takes longer to come back than the 15 s after which it is
+    # otherwise given up.
+    patience = {"distributed.deploy.lost-worker-timeout": "10 minutes"}
+    with dask.config.set(patience), local_cluster(2) as cluster:
         yield cluster
 
 
