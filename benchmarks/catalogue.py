@@ -109,12 +109,46 @@ BENCHMARKS = (
         needs=("torch", "sklearn", "skvideo"),
     ),
     Benchmark(
+        "table-2-study",
+        "a page on which people rate real photos blind; `study.py fold` counts their answers",
+        (
+            Step("udg derain {data}/realrain60/rainy -o {out}/udg"),
+            Step(
+                "study.py page rain={data}/realrain60/rainy udg={out}/udg -o {out}/study.html"
+                " --scenes 12",
+                "--scenes 2 --side 64",
+            ),
+        ),
+    ),
+    Benchmark(
+        "table-3",
+        "model size and running time of every method, 1024×2048",
+        (
+            Step(
+                "runtime.py {data?} --json {out}/runtime.json --plot {out}/runtime.png",
+                "--size 32x48 --repeats 1 --device cpu",
+            ),
+        ),
+        needs=("torch", "sklearn"),
+    ),
+    Benchmark(
         "table-4",
         "what an error of the angle costs",
         (
             Step(
                 "angle_error.py {data} --json {out}/angle_error.json -o {out}",
                 "--sets rain100l-dev --offsets 10 --every 2",
+            ),
+        ),
+        needs=("torch",),
+    ),
+    Benchmark(
+        "table-5",
+        "what each term of the network's loss is worth: seven cases, trained alike",
+        (
+            Step(
+                "loss_terms.py {data} --json {out}/loss_terms.json",
+                "--steps 2 --width 4 --depth 1 --crop 32",
             ),
         ),
         needs=("torch",),
@@ -162,45 +196,6 @@ BENCHMARKS = (
         ),
     ),
     Benchmark(
-        "figure-10",
-        "streaks go, the veil of distant rain stays",
-        (Step("veil.py -o {out} --json {out}/veil.json"),),
-    ),
-    Benchmark(
-        "table-2-study",
-        "a page on which people rate real photos blind; `study.py fold` counts their answers",
-        (
-            Step("udg derain {data}/realrain60/rainy -o {out}/udg"),
-            Step(
-                "study.py page rain={data}/realrain60/rainy udg={out}/udg -o {out}/study.html"
-                " --scenes 12",
-                "--scenes 2 --side 64",
-            ),
-        ),
-    ),
-    Benchmark(
-        "table-3",
-        "model size and running time of every method, 1024×2048",
-        (
-            Step(
-                "runtime.py {data?} --json {out}/runtime.json --plot {out}/runtime.png",
-                "--size 32x48 --repeats 1 --device cpu",
-            ),
-        ),
-        needs=("torch", "sklearn"),
-    ),
-    Benchmark(
-        "table-5",
-        "what each term of the network's loss is worth: seven cases, trained alike",
-        (
-            Step(
-                "loss_terms.py {data} --json {out}/loss_terms.json",
-                "--steps 2 --width 4 --depth 1 --crop 32",
-            ),
-        ),
-        needs=("torch",),
-    ),
-    Benchmark(
         "figure-9",
         "one picture alone: networks trained on it, and deep image prior for the same time",
         (
@@ -211,6 +206,11 @@ BENCHMARKS = (
             ),
         ),
         needs=("torch",),
+    ),
+    Benchmark(
+        "figure-10",
+        "streaks go, the veil of distant rain stays",
+        (Step("veil.py -o {out} --json {out}/veil.json"),),
     ),
     # The solver
     Benchmark(

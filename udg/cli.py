@@ -204,6 +204,7 @@ _solver = _all_of(
 )
 _NET_ONLY = ("weights", "adapt", "stream", "device")
 _BOTH = ("angle", "rain_level", "method")
+_WIDE, _LONGEST = 110, 40  # columns: of terminals that have room for results; of a name
 _tiles = _all_of(
     click.option(
         "--tile",
@@ -356,7 +357,7 @@ def derain(
         _finish(outcomes, quiet, debug, interrupted, done=len(done), left=left)
 
 
-@main.command()
+@main.command(short_help="Try it on a picture that comes with udg.")
 @click.option(
     "-o", "--output", type=_path, default="udg-demo.png", show_default=True, help="PNG to write."
 )
@@ -389,7 +390,7 @@ def demo(output: Path, strength: float | None, overwrite: bool, quiet: bool, deb
             )
 
 
-@main.command()
+@main.command(short_help="Find the direction of the streaks.")
 @_inputs
 @click.option(
     "--method",
@@ -492,7 +493,7 @@ def synthesize(
         _finish(outcomes, quiet, debug, interrupted)
 
 
-@main.command()
+@main.command(short_help="Derain pairs of pictures and measure.")
 @click.argument("folder", type=click.Path(exists=True, file_okay=False, path_type=Path))
 @_solver
 @click.option("--save", type=_path, metavar="DIR", help="Keep the derained pictures there.")
@@ -556,7 +557,7 @@ _some = click.IntRange(min=0)
 _number = click.FloatRange(min=0)
 
 
-@main.command()
+@main.command(short_help="Train a network on rainy pictures.")
 @_inputs
 @click.option("-o", "--output", "run", required=True, type=_path, help="Folder of the run.")
 @click.option(
@@ -964,13 +965,21 @@ def _print_table(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
     from rich.console import Console
     from rich.table import Table
 
+    console = Console(markup=False, highlight=False)
     table = Table(box=box.SIMPLE_HEAD)
-    for column in columns:
-        name = column in ("picture", "result")
-        table.add_column(column, justify="left" if name else "right", overflow="fold")
+    # Where it is narrow, results are left out: they have the names of their pictures.
+    shown = [i for i, name in enumerate(columns) if name != "result" or console.width >= _WIDE]
+    for i in shown:
+        name = columns[i] in ("picture", "result")
+        table.add_column(columns[i], justify="left" if name else "right", no_wrap=name)
     for row in rows:
-        table.add_row(*row)
-    Console(markup=False, highlight=False).print(table)
+        table.add_row(*(_end(row[i]) for i in shown))
+    console.print(table)
+
+
+def _end(text: str) -> str:
+    """The text, or its end if it is long: there a path says which file it is."""
+    return text if len(text) <= _LONGEST else f"…{text[1 - _LONGEST :]}"
 
 
 def _print_scores(result: Evaluation, quiet: bool) -> None:
