@@ -324,7 +324,7 @@ def both_inside(
     inside : boolean array, shape (..., H, W), or None
         Pixels that count; None where all do.
     difference : callable
-        `udg.operators.along` or `across`.
+        `udg.operators.along` or `udg.operators.across`.
     boundary : {"reflecting", "periodic"}
 
     Returns
