@@ -434,6 +434,8 @@ def build(root: Path, desk: Desk, limits: Limits) -> gr.Blocks:
                 yield update
                 await asyncio.sleep(_LOOK)
             if session.job is not job or session.photo is not photo:
+                # Gradio sends the last update once more at the end: it must not be the progress.
+                yield {stop: gr.skip()}
                 return
             shown = session.result
             if job.result is not None:
