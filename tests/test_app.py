@@ -83,6 +83,7 @@ def test_the_command_has_options_that_mean_the_same(monkeypatch: pytest.MonkeyPa
         Choice(strength=0.7, angle=-12.5, rain_level=1.0),
         Choice(widest=15, shortest=4.5, angle=0.0),
         Choice(method="net", strength=0.7, angle=3.0),
+        Choice(method="net", rain_level=0.6),
     ):
         words = shlex.split(choice.command("a street.png", "a street_derained.png"))
         assert words[:2] == ["udg", "derain"]
@@ -192,11 +193,11 @@ def test_very_large_photos_are_solved_by_tiles(tmp_path, scene, desk, monkeypatc
 def test_the_network_is_an_option(tmp_path, scene, desk) -> None:
     session = Session(tmp_path, desk, Limits())
     photo = session.open(png(tmp_path, scene))
-    session.choose(method="net", angle=10.0)
+    session.choose(method="net", angle=10.0, rain_level=0.5)
     job = session.start()
     assert job.wait(120)
     assert job.error is None
-    expected = udg.net.derain(files.read(photo.path).pixels, angle=10.0).derained
+    expected = udg.net.derain(files.read(photo.path).pixels, angle=10.0, rain_level=0.5).derained
     found = files.read(job.result.file).pixels
     assert np.array_equal(found, files.quantize(np.asarray(expected), np.uint8, np.uint8))
 

@@ -145,7 +145,7 @@ def street(tmp_path_factory) -> Path:
 
 
 def give(page, path: Path) -> None:
-    page.locator("#udg-drop input[type=file], #udg-last input[type=file]").set_input_files(path)
+    page.locator("#udg-drop input[type=file], #udg-files input[type=file]").set_input_files(path)
 
 
 def done(page) -> None:
@@ -257,6 +257,82 @@ def test_what_is_too_large_is_refused_with_a_message(page, tmp_path) -> None:
     message = page.get_by_role("alert").filter(has_text="wide.png").first
     message.wait_for()
     assert message.inner_text().startswith("wide.png has 720 × 720 pixels")
+
+
+def scrolled(page) -> float:
+    return page.evaluate("window.scrollY")
+
+
+def test_another_photo_begins_at_the_top(browser, server, street, tmp_path) -> None:
+    context = browser.new_context(viewport={"width": 360, "height": 740})
+    page = context.new_page()
+    page.goto(server.url)
+    page.get_by_role("button", name="Try the example").click()
+    done(page)
+    page.get_by_text("Rain", exact=True).click()
+    server.hold.touch()
+    page.locator("#udg-reset").scroll_into_view_if_needed()
+    assert scrolled(page) > 0
+    give(page, street)
+    sync.expect(page.locator(".udg-caption")).to_contain_text("street 1.tif")
+    assert scrolled(page) == 0
+    sync.expect(page.get_by_role("radio", name="Before and after")).to_be_checked()
+    for one in ("#udg-angle", "#udg-level"):  # not known yet
+        sync.expect(page.locator(f"{one} input[type=number]")).to_be_disabled()
+    server.hold.unlink()
+    done(page)
+    for one in ("#udg-angle", "#udg-level"):
+        sync.expect(page.locator(f"{one} input[type=number]")).to_be_enabled()
+
+    # What is refused leaves no older answer beside it, but a way back.
+    (tmp_path / "note.txt").write_text("It rains.")
+    files.write(
+        tmp_path / "heavy.png", np.random.default_rng(0).integers(0, 256, (700, 700, 3), np.uint8)
+    )
+    for name, why in (("note.txt", "PNG, JPEG, TIFF, WebP or BMP"), ("heavy.png", "1 MB")):
+        page.locator("#udg-reset").scroll_into_view_if_needed()
+        give(page, tmp_path / name)
+        message = page.get_by_role("alert").filter(has_text=name)
+        sync.expect(message).to_contain_text(why)
+        sync.expect(message).to_be_in_viewport()
+        sync.expect(page.locator("#udg-download")).to_be_hidden()
+        page.get_by_role("button", name="Back to street 1.tif").click()
+        done(page)
+        sync.expect(page.locator("#udg-status")).to_contain_text("Done in")
+    context.close()
+
+
+def test_a_refusal_is_not_lost_in_the_progress_of_the_photo_before(
+    page, server, street, tmp_path
+) -> None:
+    (tmp_path / "note.txt").write_text("It rains.")
+    server.hold.touch()
+    give(page, street)
+    page.locator("#udg-stop").wait_for()
+    give(page, tmp_path / "note.txt")
+    message = page.get_by_role("alert").filter(has_text="note.txt")
+    message.wait_for()
+    page.wait_for_timeout(1000)
+    sync.expect(message).to_be_visible()
+    server.hold.unlink()
+    page.get_by_role("button", name="Back to street 1.tif").click()
+    done(page)
+
+
+def test_the_network_has_a_level_but_no_strength(page, street) -> None:
+    give(page, street)
+    done(page)
+    hint = page.get_by_text("With this strength")
+    page.get_by_role("button", name="Size of the streaks").click()
+    sync.expect(hint).to_be_visible()
+    page.get_by_role("radio", name="Network").check()
+    sync.expect(page.locator("#udg-status code")).to_contain_text("--method net", timeout=60_000)
+    sync.expect(hint).to_be_hidden()
+    sync.expect(page.locator("#udg-strength input[type=number]")).to_be_disabled()
+    level = page.locator("#udg-level input[type=number]")
+    level.fill("0.4")
+    level.press("Enter")
+    sync.expect(page.locator("#udg-status code")).to_contain_text("--rain-level 0.4")
 
 
 def test_a_photo_can_be_dropped_anywhere(page, tmp_path) -> None:

@@ -1,14 +1,25 @@
-// For the whole page: a photo may be dropped anywhere, and one that is too large is not sent at all.
+// For the whole page: a photo may be dropped anywhere, one that is too large is not sent at all, and
+// whatever is refused is seen.
 (() => {
   const MEGABYTES = $MEGABYTES;
-  const slots = "#udg-drop input[type=file], #udg-last input[type=file]";
+  const slots = "#udg-drop input[type=file], #udg-files input[type=file]";
 
   function refuse(text) {
-    document.querySelectorAll("#udg-notice .prose, #udg-status .prose").forEach((place) => {
-      place.innerHTML = '<div class="udg-status"><p class="udg-error" role="alert"></p></div>';
-      place.querySelector("p").textContent = text;
-    });
+    window.udgRefusal = text;
+    document.getElementById("udg-unsent").click();
   }
+
+  new MutationObserver((changes) => {
+    for (const { addedNodes } of changes) {
+      for (const node of addedNodes) {
+        const error = node.nodeType === 1 && (node.matches(".udg-error") ? node : node.querySelector(".udg-error"));
+        if (error && error.offsetParent) {
+          window.scrollTo(0, 0);
+          error.scrollIntoView({ block: "nearest" }); // below the photo on a phone
+        }
+      }
+    }
+  }).observe(document, { childList: true, subtree: true });
 
   window.addEventListener("dragover", (event) => event.preventDefault(), true);
   window.addEventListener("drop", (event) => {

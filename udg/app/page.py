@@ -231,6 +231,7 @@ def build(root: Path, desk: Desk, limits: Limits) -> gr.Blocks:
             drop = gr.File(label="Photo", show_label=False, height=230, elem_id="udg-drop")
             example = gr.Button("Try the example", elem_id="udg-example")
             notice = gr.HTML(elem_id="udg-notice", js_on_load=None)
+            back = gr.Button("Back", visible=False, elem_id="udg-back")
             gr.HTML(
                 f"<p>PNG, JPEG, TIFF, WebP or BMP, up to {limits.megabytes:g} MB and "
                 f"{limits.megapixels:g} megapixels. The photo stays on the machine that runs udg, "
@@ -250,20 +251,21 @@ def build(root: Path, desk: Desk, limits: Limits) -> gr.Blocks:
                 status = gr.HTML(elem_id="udg-status", js_on_load=None)
                 stop = gr.Button("Stop", variant="stop", visible=False, elem_id="udg-stop")
                 insist = gr.Button("There is rain", visible=False, elem_id="udg-insist")
-                with gr.Row():
+                with gr.Row(elem_id="udg-files"):
                     download = gr.DownloadButton(
                         "Download",
                         variant="primary",
                         interactive=False,
                         elem_id="udg-download",
-                        min_width=130,
+                        min_width=115,
                     )
                     download_rain = gr.DownloadButton(
                         "Rain layer",
                         interactive=False,
                         elem_id="udg-download-rain",
-                        min_width=130,
+                        min_width=115,
                     )
+                    another = gr.UploadButton("Another photo", elem_id="udg-another", min_width=115)
                 strength = gr.Slider(
                     0,
                     1,
@@ -314,19 +316,20 @@ def build(root: Path, desk: Desk, limits: Limits) -> gr.Blocks:
                     [("Solver", "solver"), ("Network", "net")],
                     value="solver",
                     label="Method",
-                    info="The network knows rain from training; it takes only a direction.",
+                    info="The network knows rain from training; it takes a direction and a level.",
                     visible=networks,
                     elem_id="udg-method",
                 )
-                with gr.Row(elem_id="udg-last"):
-                    reset = gr.Button("All automatic", elem_id="udg-reset", min_width=130)
-                    another = gr.UploadButton("Another photo", elem_id="udg-another", min_width=130)
+                reset = gr.Button("All automatic", elem_id="udg-reset")
+        # `page.js` says here why it does not send a file.
+        reason = gr.Textbox(visible=False)
+        unsent = gr.Button(elem_id="udg-unsent")
 
         def told(text: str) -> Updates:
             return {notice: text, status: text}
 
-        def controls(choice: Choice, shown: Shown | None = None) -> Updates:
-            """All controls as chosen; where that is left to udg, as found."""
+        def controls(choice: Choice, shown: Shown | None = None, unknown: bool = False) -> Updates:
+            """All controls as chosen; where that is left to udg, as found, or off if unknown."""
             dry = shown is not None and shown.dry
             found = dict(shown.facts) if shown else {}
             if dry:
@@ -334,9 +337,13 @@ def build(root: Path, desk: Desk, limits: Limits) -> gr.Blocks:
             solver = choice.method == "solver"
             auto = {"angle": choice.angle == "auto", "level": choice.rain_level == "auto"}
 
-            def value(one: Any, fact: str, digits: int) -> Any:
+            def value(one: Any, fact: str, digits: int, usual: float) -> Any:
+                if one == "auto" and unknown:
+                    return {"value": usual, "interactive": False}
                 value = found.get(fact) if one == "auto" else one
-                return {} if value is None else {"value": round(value, digits)}
+                return {"interactive": True} | (
+                    {} if value is None else {"value": round(value, digits)}
+                )
 
             whence, how = "Set by hand", "set by hand"
             if auto["level"]:
@@ -349,21 +356,20 @@ def build(root: Path, desk: Desk, limits: Limits) -> gr.Blocks:
                 ),
                 angle: gr.update(
                     info=f"Degrees from vertical, {how}.",
-                    **value(choice.angle, "angle", 1),
+                    **value(choice.angle, "angle", 1, 0),
                 ),
                 angle_auto: gr.update(interactive=not auto["angle"]),
                 level: gr.update(
-                    info=f"Is there rain? {whence}." if solver else "Not for the network.",
-                    interactive=solver,
-                    **value(choice.rain_level, "rain_level", 2),
+                    info=f"Is there rain? {whence}.",
+                    **value(choice.rain_level, "rain_level", 2, 1),
                 ),
-                level_auto: gr.update(interactive=solver and not auto["level"]),
+                level_auto: gr.update(interactive=not auto["level"]),
                 widest: gr.update(value=choice.widest or widest_usual, interactive=solver),
                 shortest: gr.update(
                     value=shortest_usual if choice.shortest is None else choice.shortest,
                     interactive=solver,
                 ),
-                sizes: _sizes(choice),
+                sizes: gr.update(value=_sizes(choice), visible=solver),
                 method: choice.method,
             }
 
@@ -376,9 +382,32 @@ def build(root: Path, desk: Desk, limits: Limits) -> gr.Blocks:
                 download_rain: gr.update(value=str(shown.rain_file), interactive=True),
             }
 
-        outputs = [drop, another, start, work, notice, status, view, stop, insist]
+        outputs = [drop, another, start, work, notice, back, status, view, stop, insist]
         outputs += [download, download_rain, strength, angle, angle_auto, level, level_auto]
         outputs += [widest, shortest, sizes, method]
+
+        def finished(session: Session, shown: Shown, photo: Photo) -> Updates:
+            again = shown.dry and session.choice.rain_level == "auto"
+            return {
+                **told(_outcome(shown, photo)),
+                **controls(session.choice, shown),
+                **downloads(shown),
+                stop: gr.update(visible=False),
+                insist: gr.update(visible=again),
+                view: _seen(photo, shown),
+            }
+
+        def refused(session: Session | None, error: object) -> Updates:
+            """The start again, so that no older photo looks like the answer; a way back to it."""
+            update = {drop: None, another: None, **told(_refusal(error))}
+            if session is None or session.photo is None:
+                return update
+            session.drop_job()
+            return update | {
+                start: gr.update(visible=True),
+                work: gr.update(visible=False),
+                back: gr.update(value=f"Back to {session.photo.path.name}", visible=True),
+            }
 
         async def follow(session: Session) -> AsyncIterator[Updates]:
             """Derain as chosen, and say how it goes; ends in silence if something newer began."""
@@ -389,7 +418,7 @@ def build(root: Path, desk: Desk, limits: Limits) -> gr.Blocks:
             yield {
                 **told(_status("Waiting", 0)),
                 **downloads(None),
-                **controls(session.choice),
+                **controls(session.choice, unknown=session.result is None),
                 stop: gr.update(visible=True),
                 insist: gr.update(visible=False),
             }
@@ -405,22 +434,28 @@ def build(root: Path, desk: Desk, limits: Limits) -> gr.Blocks:
                 yield update
                 await asyncio.sleep(_LOOK)
             if session.job is not job or session.photo is not photo:
+                # Gradio sends the last update once more at the end: it must not be the progress.
+                yield {stop: gr.skip()}
                 return
             shown = session.result
-            update = {stop: gr.update(visible=False), **downloads(shown)}
             if job.result is not None:
-                update |= told(_outcome(job.result, photo))
-                update |= controls(session.choice, shown)
-                again = job.result.dry and session.choice.rain_level == "auto"
-                update[insist] = gr.update(visible=again)
-                update[view] = _seen(photo, shown)
-            elif job.error is not None:
+                yield finished(session, job.result, photo)
+                return
+            update = {stop: gr.update(visible=False), **downloads(shown)}
+            update |= controls(session.choice, shown or job.draft)
+            if job.error is not None:
                 update |= told(_refusal(job.error)) | {view: _seen(photo, shown)}
             else:
                 earlier = " The result before is shown." if shown else ""
                 update |= told(_status(f"Stopped.{earlier}"))
                 update[view] = _seen(photo, shown or job.draft)
             yield update
+
+        at_work = {
+            start: gr.update(visible=False),
+            work: gr.update(visible=True),
+            back: gr.update(visible=False),
+        }
 
         async def opened(request: gr.Request, upload: Path) -> AsyncIterator[Updates]:
             session = sessions.of(request)
@@ -432,19 +467,13 @@ def build(root: Path, desk: Desk, limits: Limits) -> gr.Blocks:
             try:
                 photo = await asyncio.to_thread(session.open, upload)
             except UdgError as error:
-                yield {drop: None, another: None, **told(_refusal(error))}
+                yield refused(session, error)
                 return
             except Exception as error:  # a bug: the page says so, the log has the details
                 _log.exception("unforeseen")
-                yield {drop: None, another: None, **told(_refusal(f"Unforeseen: {error!r}"))}
+                yield refused(session, f"Unforeseen: {error!r}")
                 return
-            yield {
-                drop: None,
-                another: None,
-                start: gr.update(visible=False),
-                work: gr.update(visible=True),
-                view: _seen(photo),
-            }
+            yield {drop: None, another: None, view: _seen(photo), **at_work}
             async for update in follow(session):
                 yield update
 
@@ -488,6 +517,22 @@ def build(root: Path, desk: Desk, limits: Limits) -> gr.Blocks:
             async for update in follow(session):
                 yield update
 
+        def not_sent(text: str, request: gr.Request) -> Updates:
+            return refused(sessions.of(request), text)
+
+        async def returned(request: gr.Request) -> AsyncIterator[Updates]:
+            session = sessions.of(request)
+            if session is None or session.photo is None:
+                yield told(_refusal(_LOST))
+                return
+            yield {view: _seen(session.photo, session.result), **at_work}
+            shown = session.result
+            if shown is not None and shown.choice == session.choice:
+                yield finished(session, shown, session.photo)
+                return
+            async for update in follow(session):
+                yield update
+
         def stopped(request: gr.Request) -> None:
             session = sessions.of(request)
             if session is not None:
@@ -518,6 +563,8 @@ def build(root: Path, desk: Desk, limits: Limits) -> gr.Blocks:
         insist.click(pressed(rain_level=1.0), **common)
         everything = {field: getattr(Choice(), field) for field in Choice.__dataclass_fields__}
         reset.click(pressed(**everything), **common)
+        back.click(returned, **common)
+        unsent.click(not_sent, reason, js="() => window.udgRefusal", **common)
         stop.click(stopped, queue=False, show_progress="hidden", api_visibility="private")
         angle.input(
             None,

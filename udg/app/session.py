@@ -86,15 +86,13 @@ class Choice:
 
     def settings(self) -> dict[str, Any]:
         """What `udg.batch.derain` gets: the same as from ``udg derain`` with these options."""
+        given: dict[str, Any] = {"angle": self.angle}
+        if self.rain_level != "auto":
+            given["rain_level"] = self.rain_level
         if self.method == "net":
-            return {"method": "net", "weights": "small", "angle": self.angle}
-        given = {
-            "strength": self.strength,
-            "widest": self.widest,
-            "shortest": self.shortest,
-            "rain_level": None if self.rain_level == "auto" else self.rain_level,
-        }
-        return {"angle": self.angle} | {k: v for k, v in given.items() if v is not None}
+            return {"method": "net", "weights": "small"} | given
+        sizes = {"strength": self.strength, "widest": self.widest, "shortest": self.shortest}
+        return given | {name: value for name, value in sizes.items() if value is not None}
 
     def command(self, source: str, target: str) -> str:
         """The command line that does the same."""
@@ -429,6 +427,11 @@ class Session:
         """Give up what is being done; the last result remains."""
         if self.job is not None:
             self.job.cancel()
+
+    def drop_job(self) -> None:
+        """Give up what is being done, and have nobody told of its end."""
+        self.cancel()
+        self.job = None
 
     def close(self) -> None:
         """Forget everything: no file is left, once the present work has noticed."""

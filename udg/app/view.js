@@ -59,5 +59,14 @@ window.addEventListener("udg-turned", (event) => {
   draw();
 });
 
-watch("value", draw);
+let before = null;
+watch("value", () => {
+  const photo = (props.value || {}).before;
+  if (photo && photo !== before) {
+    Object.assign(state, { at: 50, view: "compare", turning: null });
+    window.scrollTo(0, 0);
+  }
+  before = photo;
+  draw();
+});
 draw();
