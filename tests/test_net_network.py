@@ -161,18 +161,71 @@ def test_angle_runs_from_45_to_minus_45():
         assert net(torch.rand(2, 3, 8, 8)).tolist() == pytest.approx([expected] * 2)
 
 
-@pytest.mark.parametrize("shape", [(8, 8), (19, 30), (8, 23)])
-def test_average_over_overlapping_patches(shape):
-    net = AngleNet(3, (4, 4), (8,)).eval()
-    image = torch.rand(3, *shape)
-    # Every 4 pixels, and flush with the far borders.
-    corners = [
+def corners(height: int, width: int, side: int, stride: int) -> list[tuple[int, int]]:
+    """Every so many pixels, and flush with the far borders."""
+    return [
         (top, left)
-        for top in sorted({*range(0, shape[0] - 7, 4), shape[0] - 8})
-        for left in sorted({*range(0, shape[1] - 7, 4), shape[1] - 8})
+        for top in sorted({*range(0, height - side + 1, stride), height - side})
+        for left in sorted({*range(0, width - side + 1, stride), width - side})
     ]
-    each = [net(image[None, :, t : t + 8, s : s + 8]).item() for t, s in corners]
-    assert average_angle(net, image) == pytest.approx(sum(each) / len(each), abs=1e-4)
+
+
+class Reader(AngleNet):
+    """Reads the angle from the pixels: their mean at the left minus that at the right, times 90."""
+
+    def forward(self, images):
+        left, right = images[..., : self.patch // 2], images[..., self.patch // 2 :]
+        return 90 * (left.mean(dim=(1, 2, 3)) - right.mean(dim=(1, 2, 3)))
+
+
+class Mixed(Reader):
+    """Besides, the light of the upper rows, which is the same in a mirror."""
+
+    def forward(self, images):
+        return super().forward(images) + 60 * images[:, :, :2].mean(dim=(1, 2, 3))
+
+
+@pytest.mark.parametrize("shape", [(8, 8), (19, 30), (8, 23)])
+def test_average_is_the_median_that_weighs_agreement_with_the_mirror(shape):
+    net = Mixed(3, (4, 4), (8,))
+    image = torch.rand(3, *shape) ** 4
+    patches = [image[None, :, t : t + 8, s : s + 8] for t, s in corners(*shape, 8, 4)]
+    pairs = [(net(patch).item(), -net(patch.flip(-1)).item()) for patch in patches]
+    weighed = sorted(((a + b) / 2, 1 / (1 + ((a - b) / 8) ** 2)) for a, b in pairs)
+    half = sum(weight for _, weight in weighed) / 2
+    sums = itertools.accumulate(weight for _, weight in weighed)
+    expected = next(a for (a, _), total in zip(weighed, sums, strict=True) if total >= half)
+    assert average_angle(net, image) == pytest.approx(expected, abs=1e-4)
+
+
+def test_few_wrong_patches_do_not_move_the_average():
+    net = Reader(1, (4, 4), (8,))
+    image = torch.zeros(1, 40, 40)
+    image[..., ::8] = 0.5  # every patch of a stride of 8 says 90 × 0.5 / 4
+    image[:, :8] = 0
+    assert average_angle(net, image, stride=8) == pytest.approx(11.25)
+
+
+class Undecided(Reader):
+    """Says 40 of dark patches, mirrored or not, and reads the others."""
+
+    def forward(self, images):
+        return torch.where(images.amax(dim=(1, 2, 3)) > 0, super().forward(images), 40.0)
+
+
+def test_patches_that_say_the_same_of_their_mirror_hardly_count():
+    net = Undecided(1, (4, 4), (8,))
+    image = torch.zeros(1, 40, 40)
+    image[:, :16, ::8] = 0.5  # two of five rows of patches
+    assert average_angle(net, image, stride=8) == pytest.approx(11.25)
+
+
+def test_the_mirrored_image_has_the_opposite_angle():
+    net = Mixed(1, (4, 4), (8,))
+    image = torch.rand(1, 24, 24) ** 4
+    found = average_angle(net, image, stride=8)
+    assert average_angle(net, image.flip(-1), stride=8) == pytest.approx(-found, abs=1e-4)
+    assert abs(found) > 0.1
 
 
 def test_small_images_are_enlarged():

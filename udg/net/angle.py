@@ -16,6 +16,7 @@ __all__ = ["AngleNet", "average_angle"]
 _BATCH = 32  # patches at once; bounds memory on large pictures
 _HALF_BOX = 7  # pixels
 _FAINTEST = 1e-3  # details below this part of full light are not enlarged to full contrast
+_DISAGREEMENT = 8.0  # degrees between a patch and its mirrored copy that halve its weight
 _HIGHLIGHT = 3.0  # details are cut off here, in units of their root mean square
 
 
@@ -111,7 +112,11 @@ def _bright_details(images: Tensor) -> Tensor:
 
 
 def average_angle(net: AngleNet, image: Tensor, stride: int | None = None) -> float:
-    """The angle of one image of any size: the mean over overlapping patches, as in the paper.
+    """The angle of one image of any size, from overlapping patches.
+
+    The paper takes the mean of the patches. Here each patch is also seen in a mirror, where streaks
+    have the opposite angle, and the image's angle is the median of the patches, weighted by how
+    well the two answers agree: one without rain gives the same answer to both, or any.
 
     Parameters
     ----------
@@ -141,20 +146,41 @@ def average_angle(net: AngleNet, image: Tensor, stride: int | None = None) -> fl
     if factor > 1:
         size = [math.ceil(side * factor) for side in image.shape[-2:]]
         image = F.interpolate(image[None], size, mode="bilinear", align_corners=False)[0]
-    corners = [
-        (top, left)
-        for top in _starts(image.shape[-2], net.patch, stride)
-        for left in _starts(image.shape[-1], net.patch, stride)
-    ]
-    angles = []
     with torch.inference_mode():
-        for first in range(0, len(corners), _BATCH):
-            patches = [
+        return _median_angle(*_both_ways(net, image, _corners(image, net.patch, stride)))
+
+
+def _both_ways(
+    net: AngleNet, image: Tensor, corners: list[tuple[int, int]]
+) -> tuple[Tensor, Tensor]:
+    """Each patch's angle as it is seen directly, and as it is seen in a mirror."""
+    direct, mirrored = [], []
+    for first in range(0, len(corners), _BATCH):
+        patches = torch.stack(
+            [
                 image[:, top : top + net.patch, left : left + net.patch]
                 for top, left in corners[first : first + _BATCH]
             ]
-            angles.append(net(torch.stack(patches)))
-    return float(torch.cat(angles).mean())
+        )
+        direct.append(net(patches))
+        mirrored.append(-net(patches.flip(-1)))
+    return torch.cat(direct), torch.cat(mirrored)
+
+
+def _median_angle(direct: Tensor, mirrored: Tensor) -> float:
+    """Median of the patches, those in agreement with their mirrored copies weighing most."""
+    angles, order = ((direct + mirrored) / 2).sort()
+    weights = 1 / (1 + ((direct - mirrored) / _DISAGREEMENT).square())[order]
+    sums = weights.cumsum(0)
+    return float(angles[torch.searchsorted(sums, sums[-1:] / 2)])
+
+
+def _corners(image: Tensor, patch: int, stride: int) -> list[tuple[int, int]]:
+    return [
+        (top, left)
+        for top in _starts(image.shape[-2], patch, stride)
+        for left in _starts(image.shape[-1], patch, stride)
+    ]
 
 
 def _starts(size: int, patch: int, stride: int) -> list[int]:
