@@ -38,6 +38,7 @@ for number, (name, (method, most)) in enumerate(methods.items()):
 axis.axhline(0.01, color="grey", linestyle=":")
 axis.annotate("where udg.solve stops", (0.01, 0.0105), xycoords=("axes fraction", "data"))
 axis.set(xlabel="seconds of iterating", ylabel="relative distance from the minimum")
+axis.yaxis.set_major_formatter(lambda part, _: f"{100 * part:g} %")
 axis.legend()
 plt.show()
 

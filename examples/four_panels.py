@@ -23,7 +23,7 @@ rainy = rainy.round().astype(np.uint8)
 
 result = udg.solve(rainy)
 derained = result.derained.round().astype(np.uint8)
-print(f"rain level {result.rain_level:.2f} at {result.angle:.1f} degrees, gap {result.gap:.1e}")
+print(f"rain level {result.rain_level:.2f} at {result.angle:.1f} degrees, gap {result.gap:.1%}")
 
 # %%
 # PSNR is on luma 16–235, :func:`udg.psnr_y`. The rain layer is one for all colours: rain is nearly

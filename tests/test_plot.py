@@ -89,6 +89,14 @@ def test_curves_are_the_history_of_each_pass(result, of):
     assert ax.get_yscale() == ("log" if of == "gap" else "linear")
 
 
+def test_the_gap_is_labelled_in_per_cent():
+    points = [udg.Checkpoint(i, i / 10, 1.0, 10.0**-i) for i in range(4)]
+    ax = udg.plot.convergence(points)
+    ax.figure.canvas.draw()
+    labels = {label.get_text() for label in ax.get_yticklabels()}
+    assert labels >= {"0.1 %", "1 %", "10 %", "100 %"}
+
+
 def test_several_results_layers_and_checkpoints(streaks, result):
     two = udg.solve(streaks[0], angle=[10, -10], passes=1, history=True)
     points = result.history

@@ -10,7 +10,7 @@ from PIL import Image
 
 import udg
 from udg.image import prepare
-from udg.preview import Preview, Thumbnail, picture_of, rain_gain
+from udg.preview import Preview, Thumbnail, percent, picture_of, rain_gain
 
 
 @pytest.fixture(scope="module")
@@ -155,6 +155,14 @@ def test_reprs_say_what_matters_and_no_arrays(scene, result):
     height, width = result.solved.Y.shape
     assert repr(result.solved) == f"<Solved {height}×{width}: problem, X, R, duals>"
     assert repr(udg.synthesize(scene)) == "<Synthetic 60×90×3: rainy, rain>"
+
+
+@pytest.mark.parametrize(
+    ("part", "text"),
+    [(0.008342, "0.83 %"), (0, "0 %"), (1.0, "100 %"), (1.26, "130 %"), (1e-7, "1e-05 %")],
+)
+def test_parts_are_read_in_per_cent(part, text):
+    assert percent(part) == text
 
 
 def test_result_holds_the_image_that_was_given(scene, result):

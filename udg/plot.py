@@ -16,7 +16,7 @@ from udg.backend import to_numpy
 from udg.errors import InvalidInput, MissingExtra
 from udg.image import prepare
 from udg.operators import across, along
-from udg.preview import Shown, picture_of
+from udg.preview import Shown, percent, picture_of
 from udg.rotation import rotate
 
 if TYPE_CHECKING:
@@ -173,12 +173,25 @@ def convergence(
             )
     if of == "gap":
         ax.set_yscale("log")
+        ax.yaxis.set_major_formatter(_in_percent())
+        ax.yaxis.set_minor_formatter(_in_percent())
     ax.set_xlabel("iterations" if against == "iterations" else "seconds of iterating")
     ax.set_ylabel("gap: proven bound on (E − E*) / E" if of == "gap" else "energy E")
     ax.grid(alpha=0.3)
     if any(label for label, _ in curves):
         ax.legend()
     return ax
+
+
+def _in_percent() -> Any:
+    """A logarithmic axis of parts of one, its labels in per cent."""
+    from matplotlib.ticker import LogFormatter
+
+    class Percents(LogFormatter):
+        def __call__(self, x: float, pos: int | None = None) -> str:
+            return percent(x) if super().__call__(x, pos) else ""  # not all ticks have a label
+
+    return Percents(minor_thresholds=(2, 0.5))
 
 
 def _trace(result: Any) -> tuple[Sequence[Any], ...]:

@@ -22,6 +22,7 @@ __all__ = [
     "Thumbnail",
     "data_uri",
     "encoded",
+    "percent",
     "picture_of",
     "rain_gain",
     "rain_picture",
@@ -190,8 +191,13 @@ def rain_in_words(result: Any) -> str:
     seconds = sum(layer.seconds for layer in layers)
     return (
         f"{', '.join(found) or 'no rain found'}; "
-        f"gap {100 * gap:.2g} %, {iterations:.0f} iterations, {seconds:.2g} s"
+        f"gap {percent(gap)}, {iterations:.0f} iterations, {seconds:.2g} s"
     )
+
+
+def percent(part: float) -> str:
+    """A part of one, such as the gap, as people read it: two digits count."""
+    return f"{float(f'{100 * part:.2g}'):g} %"
 
 
 def rain_gain(rain: Floats) -> float:

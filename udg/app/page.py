@@ -18,6 +18,7 @@ import gradio as gr
 
 from udg.app.session import Choice, Desk, Job, Limits, Photo, Session, Shown, sweep
 from udg.errors import UdgError
+from udg.preview import percent
 from udg.settings import shortest_streak, widest_streak
 
 __all__ = ["build", "look"]
@@ -128,8 +129,8 @@ def _progress(job: Job, ahead: int) -> str:
     if ahead:
         others = "One photo is" if ahead == 1 else f"{ahead} photos are"
         return _status(f"Waiting in line. {others} before yours.", 0)
-    percent = f", {100 * job.part:.0f} %" if 0 < job.part < 1 else ""
-    return _status(f"{job.stage}{percent}", job.part)
+    done = f", {100 * job.part:.0f} %" if 0 < job.part < 1 else ""
+    return _status(f"{job.stage}{done}", job.part)
 
 
 def _outcome(shown: Shown, photo: Photo) -> str:
@@ -147,7 +148,7 @@ def _outcome(shown: Shown, photo: Photo) -> str:
         if "rain_level" in facts:
             known.append(f"rain level {facts['rain_level']:.2f}")
         if facts.get("gap") is not None:
-            known.append(f"at most {100 * facts['gap']:.2g} % above the energy's minimum")
+            known.append(f"at most {percent(facts['gap'])} above the energy's minimum")
         text = ", ".join(known) + "."
     assert shown.file is not None
     command = html.escape(choice.command(photo.path.name, shown.file.name))
