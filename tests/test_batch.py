@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from udg import batch
+from udg import _compiling, batch
 from udg.batch import Found, Task
 from udg.errors import FileError, InvalidInput
 
@@ -219,6 +219,21 @@ def test_killed_process_is_its_files_failure_only():
     assert "exit code 3" in errors.pop("exits")
     assert set(errors.values()) == {None}
     assert multiprocessing.active_children() == []
+
+
+def compile_something(task):
+    _compiling.announce()
+    return {}
+
+
+def test_compiling_in_a_process_is_told_here_once():
+    told = []
+    with _compiling.told(lambda: told.append(os.getpid())):
+        outcomes = batch.run(tasks_named(*"abcd"), compile_something, jobs=2)
+    assert told == [os.getpid()]
+    assert [outcome.error for outcome in outcomes] == [None] * 4
+    batch.run(tasks_named(*"ab"), compile_something, jobs=2)
+    assert len(told) == 1
 
 
 def test_no_tasks():

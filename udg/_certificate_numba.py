@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 from numba import get_num_threads, njit, prange
 
+from udg import _compiling
 from udg.backend import in_blocks, threads
 from udg.objective import Problem
 
@@ -20,6 +21,8 @@ Array = Any
 
 # Blocks smaller than this, in pixels, gain little from threads.
 _MIN_BLOCK = 1 << 16
+
+_compiling.watch()  # the other module with kernels imports this one
 
 
 def blocks_for(Y: Array) -> int:

@@ -28,6 +28,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from udg import _compiling
 from udg.errors import FileError, InvalidInput, UdgError
 from udg.files import FORMATS, Picture, format_of, quantize, read, write
 from udg.windows import is_zarr
@@ -468,6 +469,9 @@ def _in_processes(tasks: Iterable[Task], work: Work, jobs: int) -> Generator[Out
                 process, task = busy[connection]
                 try:
                     outcome = connection.recv()
+                    if outcome is None:
+                        _compiling.announce()
+                        continue
                 except (EOFError, OSError):
                     process.join()
                     outcome = Outcome(task, error=_cause_of_death(process.exitcode))
@@ -491,7 +495,7 @@ def _serve(connection: Connection, work: Work, threads: int) -> None:
     signal.signal(signal.SIGTERM, lambda *_: sys.exit())  # unwinds: no half-written file is left
     for library in ("NUMBA", "OMP"):  # read when numba or torch is imported, in `work`
         os.environ[f"{library}_NUM_THREADS"] = str(threads)
-    with suppress(EOFError, OSError):
+    with suppress(EOFError, OSError), _compiling.told(lambda: connection.send(None)):
         while True:
             connection.send(_attempt(work, connection.recv()))
 
