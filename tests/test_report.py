@@ -396,6 +396,17 @@ def test_cards_filter_sort_and_lead_to_details(opened, page):
     opened.wait_for_selector("#detail", state="hidden")
 
 
+def test_one_kind_alone_needs_no_filters(opened, page, tmp_path):
+    assert opened.locator("#filters").is_visible()
+    alone = [entry for entry in entries_of(page) if entry["kind"] == "rain"]
+    report.write(tmp_path / "alone.html", alone)
+    opened.goto((tmp_path / "alone.html").as_uri())
+    assert opened.locator("#filters").is_hidden()
+    assert opened.locator("#sort").is_visible()
+    assert opened.locator(".card").count() == 3
+    assert opened.locator("#summary").text_content().startswith("3 pictures · derained · ")
+
+
 def test_angle_is_drawn_as_it_is(opened, page):
     entry = entries_of(page)[0]
     opened.goto(page.as_uri() + "#1")
