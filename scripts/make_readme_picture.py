@@ -1,7 +1,7 @@
 """Make ``docs/demo.png``, the picture in the README, from what ``udg demo`` writes.
 
 Run it from anywhere with udg installed: ``python scripts/make_readme_picture.py``. It keeps the
-panels before and after, with 256 colours so that the page loads quickly.
+panels before and after, in their own colours.
 """
 
 import subprocess
@@ -24,7 +24,7 @@ def main() -> None:
         with Image.open(panels) as picture:
             panel = (picture.width - 2 * BAR) // 3
             pair = picture.convert("RGB").crop((0, 0, 2 * panel + BAR, picture.height))
-    pair.quantize(256).save(TARGET, optimize=True)
+    pair.save(TARGET, optimize=True)
 
 
 if __name__ == "__main__":
