@@ -1,7 +1,9 @@
 from __future__ import annotations
 
+import inspect
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -14,7 +16,7 @@ import pytest
 from click.testing import CliRunner
 
 import udg
-from udg import files
+from udg import _compiling, files
 from udg.cli import main
 from udg.errors import InvalidInput
 from udg.objective import Weights
@@ -170,6 +172,41 @@ def test_no_rain_is_said_and_the_picture_written_unchanged():
     np.testing.assert_array_equal(files.read("out.png").pixels, smooth)
 
 
+@pytest.mark.parametrize(("angles", "directions"), [([12, -20], "2"), ([12], "1"), ([], "0")])
+def test_directions_that_were_found_are_counted(monkeypatch, angles, directions):
+    def solve(image, **settings):
+        result = result_for(image, rain_level="auto" if angles else 0)
+        if len(angles) > 1:  # as `udg.solve` does: a single one is the result itself
+            result.layers = tuple(result_for(image, angle=angle) for angle in angles)
+        return result
+
+    monkeypatch.setattr(udg, "solve", solve)
+    for number, layers in enumerate(("auto", "3")):
+        result = call("derain", "rainy/a.png", "-o", f"{number}.png", "--layers", layers)
+        names, facts = (line.split("\t") for line in result.stdout.splitlines())
+        assert names[2:4] == ["directions", "angle"]
+        assert facts[2] == directions
+
+
+def test_the_gap_is_in_per_cent_where_people_read_it(monkeypatch):
+    def solve(image, **settings):
+        result = result_for(image)
+        result.gap = 0.00834
+        return result
+
+    monkeypatch.setattr(udg, "solve", solve)
+    result = call("derain", "rainy/a.png", "-o", "x.png", "--json", "x.json")
+    assert result.stdout.splitlines()[1].split("\t")[4] == "0.83 %"
+    assert json.loads(Path("x.json").read_text())["files"][0]["gap"] == 0.00834
+    assert "at most 0.83 % above the minimum (gap)" in call("demo").stdout
+    Path("pairs/clean").mkdir(parents=True)
+    Path("rainy").rename("pairs/rainy")
+    files.write("pairs/clean/a.png", noise())
+    result = call("evaluate", "pairs", "--json", "y.json", code=1)
+    assert result.stdout.splitlines()[1].split("\t")[-1] == "0.83 %"
+    assert json.loads(Path("y.json").read_text())["pictures"][0]["gap"] == 0.00834
+
+
 @pytest.mark.usefixtures("solved")
 def test_level_0_that_was_asked_for_is_no_finding():
     result = call("derain", "rainy/a.png", "-o", "out.png", "--rain-level", "0")
@@ -230,17 +267,25 @@ def test_image_refused_by_the_method_is_named(monkeypatch):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ("derain", "Missing argument"),
-        ("derain rainy", "Missing option"),
+        ("derain", "Missing argument 'IN...'. For example: udg derain rainy.jpg -o derained.jpg"),
+        ("derain rainy", "'--output'. For example: udg derain rainy.jpg -o derained.jpg"),
+        ("synthesize rainy", "For example: udg synthesize clean.png -o rainy.png"),
+        ("train rainy", "For example: udg train photos/ -o run/"),
+        ("derain rainy -o out --strenght 1", "'--strenght'. Did you mean '--strength'?\n"),
+        ("derain rainy -o out --angle 80", "in any direction use --model signed"),
+        ("evaluate rainy --angle 12,-80", "--angle is -80°"),
+        ("derain rainy -o out --widest 9 --lam-r 1", "--widest decides --lam-r; give one of"),
+        ("derain rainy -o out --widest 1", "--widest is 1.0; give pixels, a number above 1"),
+        ("derain rainy -o out --model signed --passes 2", "above 1 are for --model rain"),
         ("derain rainy -o out --angle left", "give a number of degrees, or auto"),
         ("derain rainy -o out --angle nan", "give a number of degrees, or auto"),
         ("derain rainy -o out --angle 12,left", "give a number of degrees, or auto"),
         ("derain rainy -o out --angle 12 --angle auto", "degrees, or auto"),
         ("derain rainy -o out --angle 12,-20 --layers 2", "use one of them"),
         ("evaluate rainy --angle 12 --layers auto", "use one of them"),
-        ("derain rainy -o out --layers 0", "or give auto"),
-        ("derain rainy -o out --layers some", "or give auto"),
-        ("derain rainy -o out --rain-level 2", "or give auto"),
+        ("derain rainy -o out --layers 0", "give a whole number from 1 on, or auto"),
+        ("derain rainy -o out --layers two", "'two' cannot be used; give a whole number from 1 on"),
+        ("derain rainy -o out --rain-level 2", "give a number from 0 to 1, or auto"),
         ("derain rainy -o out --rain-level nan", "or auto"),
         ("derain rainy -o out --strength 1.5", "1.5"),
         ("derain rainy -o out --passes 0", "passes"),
@@ -427,6 +472,135 @@ def test_help_and_version():
     for command in ((), ("derain",), ("demo",), ("angle",), ("synthesize",), ("evaluate",)):
         assert "Usage" in call(*command, "--help").stdout
     assert udg.__version__ in call("--version").stdout
+
+
+def sections(name):
+    """Options of a command, as its help has them, by heading."""
+    text = call(name, "--help").stdout
+    found = re.split(r"^(\S.*):\n", text[text.index("\n\n") :], flags=re.MULTILINE)[1:]
+    return dict(zip(found[::2], found[1::2], strict=True))
+
+
+def test_options_stand_under_headings():
+    derain, train = sections("derain"), sections("train")
+    assert list(derain) == [
+        "Input and output",
+        "What is taken for rain",
+        "Solver",
+        "Weights of the energy, which --strength moves",
+        "Network, with --method net",
+        "Large pictures",
+        "Many pictures",
+        "Reports",
+        "Other",
+    ]
+    assert "--output" in derain["Input and output"]
+    assert "--strength" in derain["What is taken for rain"]
+    assert "--lam-r" in derain["Weights of the energy, which --strength moves"]
+    assert "--overlap" in derain["Large pictures"]
+    assert "--report" in derain["Reports"]
+    assert "--help" in derain["Other"]
+    assert "--steps" in train["Steps"]
+    assert list(sections("angle")) == ["Options"]
+
+
+def test_help_names_the_defaults_of_the_library():
+    def said(command):
+        options = main.commands[command].params
+        texts = {option.name: getattr(option, "show_default", None) for option in options}
+        return {name: text for name, text in texts.items() if isinstance(text, str)}
+
+    derain = said("derain")
+    assert said("evaluate").items() <= derain.items()
+    solve = inspect.signature(udg.solve).parameters
+    rain, stripes = (udg.settings._DEFAULTS[model] for model in ("rain", "signed"))
+    for weight in ("tau", "lam_x", "lam_y", "lam_r"):
+        assert re.findall(r"[\d.]+", derain.pop(weight)) == [
+            f"{defaults[weight]:g}" for defaults in (rain, stripes, udg.PAPER)
+        ]
+    assert derain.pop("passes") == f"{rain['passes']}; {stripes['passes']} with --model signed"
+    assert derain.pop("method") == rain["method"] == stripes["method"]
+    assert derain.pop("tol") == f"{solve['tol'].default}, which is 1 %"
+    assert derain.pop("strength") == str(solve["strength"].default)
+    assert derain.pop("n_layers") == str(solve["n_layers"].default)
+    assert derain.pop("rain_level").startswith(solve["rain_level"].default)
+    assert derain.pop("model").startswith("rain")
+    assert float(derain.pop("widest").split(",")[0]) == 2 * rain["lam_y"] / rain["lam_r"]
+    length = 2 * rain["lam_x"] / (2 * rain["lam_y"] - rain["lam_r"])
+    assert derain.pop("shortest") == f"{length:.1f}"
+    assert [int(number) for number in re.findall(r"\d+", derain.pop("max_iter"))] == [
+        method.default_max_iter for method in (udg.PrimalDual(), udg.Joint(), udg.Alternating())
+    ]
+    assert derain.pop("overlap").startswith(str(udg.tiles.OVERLAP))
+    assert derain.keys() == {"weights", "adapt", "stream", "device"}  # the network's
+    rendered = inspect.signature(udg.synthesize).parameters
+    for name, default in said("synthesize").items():
+        assert type(rendered[name].default)(default) == rendered[name].default
+
+
+# Compiling
+
+KERNEL = """
+from numba import njit
+
+@njit(cache=True)
+def kernel(x):
+    return x + 1
+"""
+
+
+def told_of_compiling(path):
+    """How often it is said while a function in a file is called for two types, in a new process."""
+    code = f"""
+import importlib.util, sys
+import udg._certificate_numba  # watches
+from udg import _compiling
+
+spec = importlib.util.spec_from_file_location("udg._tried", {str(path)!r})
+module = importlib.util.module_from_spec(spec)
+sys.modules[spec.name] = module
+spec.loader.exec_module(module)
+said = []
+with _compiling.told(lambda: said.append(1)):
+    module.kernel(1), module.kernel(1.0)
+print(len(said))
+"""
+    return int(run_python(["-c", code], stdout=subprocess.PIPE).communicate(timeout=60)[0])
+
+
+def test_compiling_is_announced_once_and_loading_from_the_cache_is_not(monkeypatch):
+    monkeypatch.setenv("NUMBA_CACHE_DIR", "cache")
+    Path("kernel.py").write_text(KERNEL)
+    assert [told_of_compiling("kernel.py") for _ in range(2)] == [1, 0]
+
+
+def announce_and_solve(image, **settings):
+    _compiling.announce()
+    return result_for(image)
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        ("derain rainy -o out", True),
+        ("evaluate rainy/..", True),
+        ("demo", True),
+        ("derain rainy -o out -q", False),
+        ("derain rainy -o out --json -", False),
+        ("demo -q", False),
+    ],
+)
+def test_compiling_is_said_once_unless_it_would_be_in_the_way(monkeypatch, options, said):
+    Path("clean").mkdir()
+    files.write("clean/a.png", noise())
+    monkeypatch.setattr(udg, "solve", announce_and_solve)
+    result = CliRunner().invoke(main, options.split())
+    assert result.stderr.count("udg: compiling, once on this machine") == said
+
+
+@pytest.mark.usefixtures("solved")
+def test_nothing_is_said_if_nothing_is_compiled():
+    assert "compiling" not in call("derain", "rainy", "-o", "out").stderr
 
 
 def run_python(code, **options):

@@ -11,6 +11,7 @@ import functools
 import json
 import math
 import os
+import re
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -20,8 +21,19 @@ from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 import click
 
+from udg import (
+    PAPER_WEIGHTS,
+    RAIN_WEIGHTS,
+    STRIPE_WEIGHTS,
+    Alternating,
+    Joint,
+    PrimalDual,
+    _compiling,
+)
 from udg._version import __version__
 from udg.errors import InvalidInput, UdgError
+from udg.settings import MOST_LAYERS, shortest_streak, widest_streak
+from udg.tiles import OVERLAP, TILE
 
 if TYPE_CHECKING:
     import numpy as np
@@ -37,7 +49,58 @@ F = TypeVar("F", bound=Callable[..., Any])
 Option = Callable[[F], F]
 
 
-@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+# How commands present themselves
+
+
+class _Option(click.Option):
+    """An option whose default may be words: what it is left to, or what it depends on."""
+
+    def get_help_extra(self, ctx: click.Context) -> Any:
+        extra = super().get_help_extra(ctx)
+        if isinstance(self.show_default, str):
+            extra["default"] = self.show_default  # click puts it in parentheses
+        return extra
+
+
+class _Command(click.Command):
+    """A command whose options stand under headings, and that helps with a wrong call."""
+
+    def sections(self, context: click.Context) -> dict[str, list[tuple[str, str]]]:
+        """Options and what they do, as click words them, by heading."""
+        found: dict[str, list[tuple[str, str]]] = {}
+        options = [one for one in self.get_params(context) if isinstance(one, click.Option)]
+        other = "Other" if any(hasattr(option, "heading") for option in options) else "Options"
+        for option in options:
+            record = option.get_help_record(context)
+            if record is not None:
+                found.setdefault(getattr(option, "heading", other), []).append(record)
+        return found
+
+    def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        for heading, records in self.sections(ctx).items():
+            with formatter.section(heading):
+                formatter.write_dl(records)
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        try:
+            return super().parse_args(ctx, args)
+        except click.MissingParameter as error:
+            raise click.MissingParameter(
+                self.epilog, error.ctx, error.param, error.param_hint, error.param_type
+            ) from None
+        except click.NoSuchOption as error:
+            if error.possibilities:  # best first
+                raise click.NoSuchOption(
+                    error.option_name, possibilities=error.possibilities[:1], ctx=ctx
+                ) from None
+            raise
+
+
+class _Group(click.Group):
+    command_class = _Command
+
+
+@click.group(cls=_Group, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(__version__, prog_name="udg")
 def main() -> None:
     """Remove rain streaks and stripes from single pictures, without training data."""
@@ -61,7 +124,9 @@ def _angles_or_auto(
     return degrees[0] if len(degrees) == 1 else degrees
 
 
-def _or_auto(numbers: click.FloatRange | click.IntRange) -> Callable[..., float | str | None]:
+def _or_auto(
+    numbers: click.FloatRange | click.IntRange, in_words: str
+) -> Callable[..., float | str | None]:
     """Take what a range of numbers takes, or the word auto."""
 
     def convert(
@@ -71,10 +136,10 @@ def _or_auto(numbers: click.FloatRange | click.IntRange) -> Callable[..., float 
             return value
         try:
             number: float = numbers(value, option, context)
-        except click.BadParameter as error:
-            raise click.BadParameter(f"{error.message.rstrip('.')}; or give auto") from None
+        except click.BadParameter:
+            number = math.nan
         if not math.isfinite(number):
-            raise click.BadParameter(f"{value} is not a number; give one, or auto")
+            raise click.BadParameter(f"{value!r} cannot be used; give {in_words}, or auto")
         return number
 
     return convert
@@ -95,50 +160,89 @@ def _all_of(*options: Option[Any]) -> Option[Any]:
     return lambda command: functools.reduce(lambda f, option: option(f), reversed(options), command)
 
 
+def _under(heading: str, *options: Option[Any]) -> Option[Any]:
+    """Options that stand together in the help."""
+
+    def decorate(command: Any) -> Any:
+        known = len(getattr(command, "__click_params__", ()))
+        command = _all_of(*options)(command)
+        for option in command.__click_params__[known:]:
+            option.heading = heading
+        return command
+
+    return decorate
+
+
+_option = functools.partial(click.option, cls=_Option)
+
 _path = click.Path(path_type=Path)
 _weight = click.FloatRange(min=0)
 _part = click.FloatRange(0, 1)
 
 _inputs = click.argument("inputs", nargs=-1, required=True, type=_path, metavar="IN...")
-_output = click.option(
+_output = _option(
     "-o", "--output", required=True, type=_path, help="File for one picture, folder for several."
 )
-_recursive = click.option("--recursive", is_flag=True, help="Search folders in folders too.")
-_json = click.option(
+_recursive = _option("--recursive", is_flag=True, help="Search folders in folders too.")
+_json = _option(
     "--json", "report", type=_path, metavar="FILE|-", help="Write results as JSON; - is stdout."
 )
-_page = click.option(
+_page = _option(
     "--report",
     "page",
     type=_path,
     metavar="FILE.html",
     help="Write a page with all pictures, before and after: one file, for any browser.",
 )
-_overwrite = click.option("--overwrite", is_flag=True, help="Replace existing files.")
-_resume = click.option("--resume", is_flag=True, help="Skip pictures whose results exist.")
-_jobs = click.option(
+_overwrite = _option("--overwrite", is_flag=True, help="Replace existing files.")
+_resume = _option("--resume", is_flag=True, help="Skip pictures whose results exist.")
+_save_rain = _option(
+    "--save-rain", is_flag=True, help="Write the rain, <name>_rain.png, 16-bit grey."
+)
+_jobs = _option(
     "--jobs",
     type=click.IntRange(min=1),
+    metavar="N",
     default=1,
     show_default=True,
     help="Pictures to work on at once, each with its share of the cores.",
 )
-_dask = click.option(
+_dask = _option(
     "--dask",
     metavar="tcp://HOST:PORT",
     help="Have the workers of this Dask scheduler do it, instead of --jobs. They must see the "
     "pictures under the same paths as this machine.",
 )
-_messages = _all_of(
-    click.option("-q", "--quiet", is_flag=True, help="Show failures only."),
-    click.option("--debug", is_flag=True, help="Show where errors come from."),
+_quiet = _option("-q", "--quiet", is_flag=True, help="Show failures only.")
+_debug = _option("--debug", is_flag=True, help="Show where errors come from.")
+_strength = _option(
+    "--strength",
+    type=_part,
+    metavar="S",
+    show_default="0.5",
+    help="Higher takes more, streaks and details alike.",
 )
-_strength = click.option(
-    "--strength", type=_part, metavar="S", help="0 to 1: higher takes more; 0.5 is as it is."
-)
-_device = click.option("--device", metavar="cpu|cuda", help="net: where to compute.")
-_solver = _all_of(
-    click.option(
+
+
+def _energy_weight(name: str, what: str) -> Option[Any]:
+    """An option for a weight, and its defaults."""
+    rain, stripes, paper = (
+        f"{getattr(weights, name):g}" for weights in (RAIN_WEIGHTS, STRIPE_WEIGHTS, PAPER_WEIGHTS)
+    )
+    return _option(
+        f"--{name.replace('_', '-')}",
+        type=_weight,
+        metavar="W",
+        show_default=f"{rain}, less where contrast is low; {stripes} with --model signed; "
+        f"{paper} with --method alternating",
+        help=what,
+    )
+
+
+_taken = _under(
+    "What is taken for rain",
+    _strength,
+    _option(
         "--angle",
         multiple=True,
         default=["auto"],
@@ -148,79 +252,134 @@ _solver = _all_of(
         help="Direction of the streaks, clockwise from vertical: / is positive. Several, with "
         "commas or repeated, are taken out one after the other.",
     ),
-    click.option(
+    _option(
         "--layers",
         "n_layers",
-        callback=_or_auto(click.IntRange(min=1)),
+        callback=_or_auto(click.IntRange(min=1), "a whole number from 1 on"),
         metavar="N|auto",
-        help="With --angle auto: directions of rain to take out; auto as many as are found.",
+        show_default="1",
+        help="With --angle auto: directions of rain to take out; auto as many as are found, at "
+        f"most {MOST_LAYERS}.",
     ),
-    click.option(
+    _option(
         "--rain-level",
-        callback=_or_auto(_part),
+        callback=_or_auto(_part, "a number from 0 to 1"),
         metavar="L|auto",
+        show_default="auto, or 1 with a given --angle",
         help="How sure it is that there is rain: 0 changes nothing, 1 is rain without a doubt.",
     ),
-    _strength,
-    click.option(
-        "--passes",
-        type=click.IntRange(min=1),
-        metavar="N",
-        help="How often to solve, with doubts from the pass before; 1 is the convex problem.",
+    _option(
+        "--widest",
+        type=_weight,
+        metavar="PIXELS",
+        show_default=f"{widest_streak(RAIN_WEIGHTS):g}, up to four times as much in haze and blur",
+        help="Lines of this width and more stay. It decides --lam-r.",
     ),
-    click.option("--tau", type=_weight, help="Smoothness of the background."),
-    click.option("--lam-x", type=_weight, help="Smoothness of rain along the streaks."),
-    click.option("--lam-y", type=_weight, help="Faithfulness of rain across the streaks."),
-    click.option("--lam-r", type=_weight, help="Sparsity of rain; higher takes less."),
-    click.option("--widest", type=_weight, help="lam-r in pixels: width from which lines stay."),
-    click.option(
-        "--shortest", type=_weight, help="lam-x in pixels: length up to which 1-pixel lines stay."
+    _option(
+        "--shortest",
+        type=_weight,
+        metavar="PIXELS",
+        show_default=f"{shortest_streak(RAIN_WEIGHTS):.1f}",
+        help="Lines one pixel wide stay up to this length. It decides --lam-x.",
     ),
-    click.option(
-        "--model", type=click.Choice(["rain", "signed"]), help="rain adds light; signed: stripes."
+    _option(
+        "--model",
+        type=click.Choice(["rain", "signed"]),
+        show_default="rain; signed with --method alternating",
+        help="rain adds light; signed: stripes, which add and take light, in any direction.",
     ),
-    click.option(
-        "--method",
-        type=click.Choice(["primal-dual", "joint", "alternating", "net"]),
-        help="How the energy is minimised; net: by a trained network, see the options for it.",
+)
+_solver = _all_of(
+    _under(
+        "Solver",
+        _option(
+            "--method",
+            type=click.Choice(["primal-dual", "joint", "alternating", "net"]),
+            show_default="primal-dual",
+            help="How the energy is minimised; net: by a trained network, see the options for it.",
+        ),
+        _option(
+            "--passes",
+            type=click.IntRange(min=1),
+            metavar="N",
+            show_default="2; 1 with --model signed",
+            help="How often to solve, with doubts from the pass before; 1 is the convex problem.",
+        ),
+        _option(
+            "--tol",
+            type=_weight,
+            metavar="PART",
+            show_default="0.01, which is 1 %",
+            help="Stop at this proven relative distance from the minimum (gap).",
+        ),
+        _option(
+            "--max-iter",
+            type=click.IntRange(min=1),
+            metavar="N",
+            show_default=f"{PrimalDual.default_max_iter}; joint {Joint.default_max_iter}; "
+            f"alternating {Alternating().default_max_iter}",
+            help="Stop after so many iterations.",
+        ),
     ),
-    click.option(
-        "--tol", type=_weight, help="Proven relative distance from the minimum to stop at."
+    _under(
+        "Weights of the energy, which --strength moves",
+        _energy_weight("tau", "Smoothness of the background."),
+        _energy_weight("lam_x", "Smoothness of rain along the streaks."),
+        _energy_weight("lam_y", "Faithfulness of rain across the streaks."),
+        _energy_weight("lam_r", "Sparsity of rain; higher takes less."),
     ),
-    click.option("--max-iter", type=click.IntRange(min=1), help="Stop after so many iterations."),
-    click.option(
-        "--weights",
-        metavar="NAME|FILE",
-        help="net: the network, as udg train writes it; default small, which comes with udg. With "
-        "--angle network it finds the angle as well.",
+    _under(
+        "Network, with --method net",
+        _option(
+            "--weights",
+            metavar="NAME|FILE",
+            show_default="small, which comes with udg",
+            help="The network, as udg train writes it. With --angle network it finds the angle as "
+            "well.",
+        ),
+        _option(
+            "--adapt",
+            type=click.IntRange(min=0),
+            metavar="N",
+            show_default="0",
+            help="Steps of training on each picture.",
+        ),
+        _option(
+            "--stream",
+            type=click.Choice(["rain", "background"]),
+            show_default="rain",
+            help="Which of its two layers gives the result.",
+        ),
+        _option(
+            "--device",
+            metavar="cpu|cuda",
+            show_default="a GPU if there is one",
+            help="Where to compute.",
+        ),
     ),
-    click.option("--adapt", type=click.IntRange(min=0), help="net: steps of training on each."),
-    click.option(
-        "--stream",
-        type=click.Choice(["rain", "background"]),
-        help="net: which of its two layers gives the result.",
-    ),
-    _device,
 )
 _NET_ONLY = ("weights", "adapt", "stream", "device")
 _BOTH = ("angle", "rain_level", "method")
 _WIDE, _LONGEST = 110, 40  # columns: of terminals that have room for results; of a name
-_tiles = _all_of(
-    click.option(
+_tiles = _under(
+    "Large pictures",
+    _option(
         "--tile",
         callback=_tile_size,
         default="auto",
         show_default=True,
         metavar="SIZE|auto|off",
-        help="Solve by tiles of so many pixels a side; auto only pictures above 16 megapixels.",
+        help="Solve by tiles of so many pixels a side; auto only pictures above 16 megapixels, by "
+        f"tiles of {TILE}.",
     ),
-    click.option(
+    _option(
         "--overlap",
         type=click.IntRange(min=0),
         metavar="N",
+        show_default=f"{OVERLAP}, at most a third of a tile",
         help="Pixels that neighbouring tiles share.",
     ),
-    click.option(
+    _option(
         "--angle-per-tile", is_flag=True, help="Look for the direction in each tile on its own."
     ),
 )
@@ -236,15 +395,46 @@ def _for_method(settings: dict[str, Any]) -> dict[str, Any]:
     net = settings["method"] == "net"
     for name in _given(settings):
         if (name in _NET_ONLY) != net and name not in _BOTH:
-            option = {"n_layers": "layers"}.get(name, name).replace("_", "-")
-            raise click.UsageError(f"--{option} is {'not ' if net else ''}for --method net")
+            raise click.UsageError(f"{_option_of(name)} is {'not ' if net else ''}for --method net")
     if net:
         return _for_net(settings)
     if settings["angle"] == "network":
         raise click.UsageError("--angle network is for --method net")
     if settings["n_layers"] not in (None, 1) and settings["angle"] != "auto":
         raise click.UsageError("--layers looks for directions, --angle gives them; use one of them")
-    return _given(settings)
+    given = _given(settings)
+    try:
+        _understood(given)
+    except InvalidInput as error:
+        raise click.UsageError(_in_options(str(error))) from error
+    return given
+
+
+def _understood(given: dict[str, Any]) -> None:
+    """Raise `InvalidInput` before anything is read, if every picture would be refused."""
+    from udg.settings import given_direction, understood
+
+    weights = {name: given.get(name) for name in ("tau", "lam_x", "lam_y", "lam_r")}
+    rest = {name: value for name, value in given.items() if name not in weights}
+    settings, angles = understood(weights, **rest)
+    for angle in angles:
+        if angle != "auto":
+            given_direction(settings, angle)
+
+
+def _option_of(argument: str) -> str:
+    """The option for an argument of the library."""
+    return "--" + {"n_layers": "layers"}.get(argument, argument).replace("_", "-")
+
+
+def _in_options(message: str) -> str:
+    """What the library says of its arguments, said of the options for them."""
+    message = re.sub(r"\b(\w+)='([\w-]+)'", lambda m: f"{_option_of(m[1])} {m[2]}", message)
+    return re.sub(
+        r"^\w+(?= (is|decides|above)\b)|\b(lam_[xyr]|n_layers|max_iter|rain_level)\b",
+        lambda m: _option_of(m[0]),
+        message,
+    )
 
 
 def _for_net(settings: dict[str, Any]) -> dict[str, Any]:
@@ -280,20 +470,14 @@ def _tiling(tile: int | Literal["auto", "off"], overlap: int | None, angle_per_t
 # Commands
 
 
-@main.command()
+@main.command(epilog="For example: udg derain rainy.jpg -o derained.jpg")
 @_inputs
-@_output
+@_under("Input and output", _output, _save_rain, _recursive, _resume, _overwrite)
+@_taken
 @_solver
 @_tiles
-@click.option("--save-rain", is_flag=True, help="Write the rain, <name>_rain.png, 16-bit grey.")
-@_recursive
-@_json
-@_page
-@_jobs
-@_dask
-@_resume
-@_overwrite
-@_messages
+@_under("Many pictures", _jobs, _dask)
+@_under("Reports", _json, _page, _quiet, _debug)
 def derain(
     inputs: tuple[Path, ...],
     output: Path,
@@ -333,22 +517,10 @@ def derain(
         todo, done = _plan(inputs, output, save_rain, recursive, overwrite, resume)
         limit = _page_budget(page, [*todo, *done])
         work = functools.partial(batch.derain_file, settings=chosen, tiling=tiling, view=limit)
-        outcomes, interrupted = _run(todo, work, quiet, jobs, dask, parts=True)
+        with _compiling_said(quiet, report):
+            outcomes, interrupted = _run(todo, work, quiet, jobs, dask, parts=True)
         if not quiet and report != Path("-"):
-            net = chosen.get("method") == "net"
-            facts = ["angle", "rain level"] + ([] if net else ["gap", "iterations"])
-            _print_table(
-                ["picture", "result", *facts, "seconds"],
-                [
-                    [
-                        str(outcome.task.source),
-                        str(outcome.task.target),
-                        *_in_short(outcome.facts, asked=chosen.get("rain_level", "auto")),
-                    ]
-                    for outcome in outcomes
-                    if outcome.error is None
-                ],
-            )
+            _print_derained(outcomes, chosen)
         _write_report(report, _as_json(outcomes, done, interrupted))
         left = len(todo) - len(outcomes)
         if page is not None:
@@ -358,12 +530,13 @@ def derain(
 
 
 @main.command(short_help="Try it on a picture that comes with udg.")
-@click.option(
+@_option(
     "-o", "--output", type=_path, default="udg-demo.png", show_default=True, help="PNG to write."
 )
 @_strength
 @_overwrite
-@_messages
+@_quiet
+@_debug
 def demo(output: Path, strength: float | None, overwrite: bool, quiet: bool, debug: bool) -> None:
     """Derain a picture that comes with udg and show input, result and rain side by side."""
     with _plain_exits(debug):
@@ -371,13 +544,15 @@ def demo(output: Path, strength: float | None, overwrite: bool, quiet: bool, deb
 
         import udg
         from udg import files
+        from udg.preview import percent
 
         if output.exists() and not overwrite:
             raise click.UsageError(f"{output} already exists; replace it with --overwrite")
         with resources.as_file(resources.files("udg") / "assets" / "demo.png") as path:
             picture = files.read(path)
         started = time.perf_counter()
-        result = udg.solve(picture.pixels, **_given({"strength": strength}))
+        with _compiling_said(quiet):
+            result = udg.solve(picture.pixels, **_given({"strength": strength}))
         seconds = time.perf_counter() - started
         panels, gain = _side_by_side(picture.pixels, result.derained, result.rain)
         files.write(output, panels, overwrite=overwrite)
@@ -386,13 +561,15 @@ def demo(output: Path, strength: float | None, overwrite: bool, quiet: bool, deb
             click.echo(f"{output.resolve()}: input | derained | rain{brighter}")
             click.echo(
                 f"angle {result.angle:.1f}°, rain level {result.rain_level:.2f}, {seconds:.1f} s, "
-                f"at most {100 * result.gap:.2g} % above the minimum (gap)"
+                f"at most {percent(result.gap)} above the minimum (gap)"
             )
 
 
-@main.command(short_help="Find the direction of the streaks.")
+@main.command(
+    short_help="Find the direction of the streaks.", epilog="For example: udg angle rainy.jpg"
+)
 @_inputs
-@click.option(
+@_option(
     "--method",
     type=click.Choice(["spectrum", "tilt"]),
     default="spectrum",
@@ -403,7 +580,8 @@ def demo(output: Path, strength: float | None, overwrite: bool, quiet: bool, deb
 @_json
 @_jobs
 @_dask
-@_messages
+@_quiet
+@_debug
 def angle(
     inputs: tuple[Path, ...],
     method: str,
@@ -440,26 +618,62 @@ def angle(
         _finish(outcomes, quiet, debug, interrupted)
 
 
-@main.command()
+@main.command(epilog="For example: udg synthesize clean.png -o rainy.png --angle 12")
 @_inputs
-@_output
-@click.option("--angle", type=float, help="Direction of the streaks, clockwise from vertical.")
-@click.option("--length", type=_weight, help="Length of a streak in pixels.")
-@click.option("--width", type=_weight, help="Width of a streak in pixels.")
-@click.option("--density", type=click.FloatRange(0, 1), help="Part of the picture under streaks.")
-@click.option("--intensity", type=click.FloatRange(0, 1), help="Brightness of the streaks.")
-@click.option("--blend", type=click.Choice(["screen", "add"]), help="How light adds up.")
-@click.option(
-    "--seed",
-    type=click.IntRange(min=0),
-    default=0,
-    show_default=True,
-    help="Of the first picture; the next ones count on.",
+@_under("Input and output", _output, _save_rain, _recursive, _overwrite)
+@_under(
+    "Rain",
+    _option(
+        "--angle",
+        type=float,
+        metavar="DEG",
+        show_default="0",
+        help="Direction of the streaks, clockwise from vertical.",
+    ),
+    _option(
+        "--length",
+        type=_weight,
+        metavar="PIXELS",
+        show_default="30",
+        help="Length of a typical streak.",
+    ),
+    _option(
+        "--width",
+        type=_weight,
+        metavar="PIXELS",
+        show_default="1.5",
+        help="Width of a typical streak.",
+    ),
+    _option(
+        "--density",
+        type=_part,
+        metavar="PART",
+        show_default="0.08",
+        help="Part of the picture under streaks.",
+    ),
+    _option(
+        "--intensity",
+        type=_part,
+        metavar="LIGHT",
+        show_default="0.5",
+        help="Brightness of the brightest streaks.",
+    ),
+    _option(
+        "--blend",
+        type=click.Choice(["screen", "add"]),
+        show_default="screen",
+        help="How light adds up.",
+    ),
+    _option(
+        "--seed",
+        type=click.IntRange(min=0),
+        metavar="N",
+        default=0,
+        show_default=True,
+        help="Of the first picture; the next ones count on.",
+    ),
 )
-@click.option("--save-rain", is_flag=True, help="Write the rain, <name>_rain.png, 16-bit grey.")
-@_recursive
-@_overwrite
-@_messages
+@_under("Messages", _quiet, _debug)
 def synthesize(
     inputs: tuple[Path, ...],
     output: Path,
@@ -493,14 +707,20 @@ def synthesize(
         _finish(outcomes, quiet, debug, interrupted)
 
 
-@main.command(short_help="Derain pairs of pictures and measure.")
+@main.command(
+    short_help="Derain pairs of pictures and measure.",
+    epilog="For example: udg evaluate pairs/, which holds pairs/rainy and pairs/clean",
+)
 @click.argument("folder", type=click.Path(exists=True, file_okay=False, path_type=Path))
+@_under(
+    "Input and output",
+    _option("--save", type=_path, metavar="DIR", help="Keep the derained pictures there."),
+    _overwrite,
+)
+@_taken
 @_solver
-@click.option("--save", type=_path, metavar="DIR", help="Keep the derained pictures there.")
-@_json
-@_jobs
-@_overwrite
-@_messages
+@_under("Many pictures", _jobs)
+@_under("Reports", _json, _quiet, _debug)
 def evaluate(
     folder: Path,
     save: Path | None,
@@ -520,7 +740,7 @@ def evaluate(
 
         chosen = _for_method(settings)
         count = len(find_pairs(folder)[0])
-        with _progress(count, quiet) as (outcomes, collect, _):
+        with _compiling_said(quiet, report), _progress(count, quiet) as (outcomes, collect, _):
             result = evaluate(
                 folder,
                 jobs=jobs,
@@ -557,80 +777,164 @@ _some = click.IntRange(min=0)
 _number = click.FloatRange(min=0)
 
 
-@main.command(short_help="Train a network on rainy pictures.")
+@main.command(
+    short_help="Train a network on rainy pictures.",
+    epilog="For example: udg train photos/ -o run/",
+)
 @_inputs
-@click.option("-o", "--output", "run", required=True, type=_path, help="Folder of the run.")
-@click.option(
-    "--config",
-    metavar="paper|authors|single|FILE",
-    help="Settings to begin with, by name or from a config.json; default: paper, or, for one "
-    "picture, single.",
+@_under(
+    "Input and output",
+    _option("-o", "--output", "run", required=True, type=_path, help="Folder of the run."),
+    _recursive,
+    _option(
+        "--angles",
+        callback=_either(click.FLOAT, _path),
+        metavar="DEG|FILE",
+        show_default="estimated",
+        help="Direction of the streaks, or a CSV of file names and directions.",
+    ),
+    _option(
+        "--clean",
+        type=_path,
+        metavar="DIR",
+        help="Folder of clean pictures of other scenes (adversarial).",
+    ),
+    _option("--resume", is_flag=True, help="Go on with the run in RUN; begin it if there is none."),
 )
-@click.option(
-    "--loss", metavar="paper|authors|energy|table5:N", help="Terms of the loss and their weights."
+@_under(
+    "Where to begin",
+    _option(
+        "--config",
+        metavar="paper|authors|single|FILE",
+        show_default="paper; single for one picture",
+        help="Settings to begin with, by name or from a config.json: the defaults of what is "
+        "below, down to --seed.",
+    ),
+    _option("--start", metavar="NAME|FILE", help="Weights to begin with."),
 )
-@click.option(
-    "--angles",
-    callback=_either(click.FLOAT, _path),
-    metavar="DEG|FILE",
-    help="Direction of the streaks, or a CSV of file names and directions; else estimated.",
+@_under(
+    "Network",
+    _option(
+        "--channels",
+        type=click.IntRange(1, 3),
+        metavar="N",
+        help="3: colours; 1: the darkest channel.",
+    ),
+    _option("--width", type=_count, metavar="N", help="Channels within the streams."),
+    _option("--depth", type=_count, metavar="N", help="Residual blocks of each stream."),
+    _option(
+        "--streams",
+        type=click.Choice(["both", "rain", "background"]),
+        help="Which of them to train.",
+    ),
+    _option(
+        "--norm",
+        type=click.Choice(["batch", "fixed"]),
+        help="Batch normalisation by each batch's statistics (the paper's), or without; use fixed "
+        "for small batches of different pictures.",
+    ),
 )
-@click.option("--clean", type=_path, help="Folder of clean pictures of other scenes (adversarial).")
-@click.option("--start", metavar="NAME|FILE", help="Weights to begin with.")
-@click.option("--channels", type=click.IntRange(1, 3), help="3: colours; 1: the darkest channel.")
-@click.option("--width", type=_count, help="Channels within the streams.")
-@click.option("--depth", type=_count, help="Residual blocks of each stream.")
-@click.option(
-    "--streams", type=click.Choice(["both", "rain", "background"]), help="Which of them to train."
+@_under(
+    "Loss",
+    _option(
+        "--loss",
+        metavar="paper|authors|energy|table5:N",
+        help="Terms of the loss and their weights.",
+    ),
+    _option(
+        "--envelope",
+        type=_number,
+        metavar="γ",
+        help="Descend on the energy's envelope of this γ; 0: on the energy itself.",
+    ),
+    _option("--envelope-iterations", type=_count, metavar="N", help="For each proximal point."),
+    _option(
+        "--reweight",
+        type=_part,
+        metavar="PART",
+        help="Part of the steps before found rain is freed.",
+    ),
+    _option(
+        "--distill",
+        type=_number,
+        metavar="W",
+        help="Weight of the distance from the solver's result.",
+    ),
+    _option("--distill-norm", type=click.Choice(["l1", "l2"]), help="How it is measured."),
+    _option("--distill-steps", type=_some, metavar="N", help="Steps with that loss alone."),
+    _option(
+        "--distill-blend",
+        type=_some,
+        metavar="N",
+        help="Steps in which the energy takes its place.",
+    ),
 )
-@click.option("--steps", type=_count, help="Batches to train on.")
-@click.option("--batch", type=_count, help="Crops in each.")
-@click.option("--crop", type=_count, help="Their side in pixels.")
-@click.option("--lr", type=_number, help="Learning rate.")
-@click.option(
-    "--schedule",
-    type=click.Choice(["steps", "cosine", "constant"]),
-    help="How the learning rate falls.",
+@_under(
+    "Steps",
+    _option("--steps", type=_count, metavar="N", help="Batches to train on."),
+    _option("--batch", type=_count, metavar="N", help="Crops in each."),
+    _option("--crop", type=_count, metavar="PIXELS", help="Their side."),
+    _option("--lr", type=_number, metavar="RATE", help="Learning rate."),
+    _option(
+        "--schedule",
+        type=click.Choice(["steps", "cosine", "constant"]),
+        help="How the learning rate falls.",
+    ),
+    _option(
+        "--clip",
+        type=_number,
+        metavar="NORM",
+        help="Norm to which the gradient is cut; 0 leaves it.",
+    ),
+    _option(
+        "--ema",
+        type=_number,
+        metavar="FACTOR",
+        help="Factor of the weights' moving average; 0: none.",
+    ),
+    _option(
+        "--angle-steps", type=_some, metavar="N", help="Steps for the angle network alone, first."
+    ),
+    _option(
+        "--angle-turn",
+        type=_number,
+        metavar="DEG",
+        help="Degrees by which crops are turned for it.",
+    ),
+    _option(
+        "--precision",
+        type=click.Choice(["auto", "float32", "bfloat16"]),
+        help="Of the streams; auto: bfloat16 on GPUs, else float32.",
+    ),
+    _option("--seed", type=_some, metavar="N", help="Of the weights and the crops."),
 )
-@click.option(
-    "--norm",
-    type=click.Choice(["batch", "fixed"]),
-    help="Batch normalisation by each batch's statistics (the paper's), or without; use fixed for "
-    "small batches of different pictures.",
+@_under(
+    "Machine and time",
+    _option("--device", metavar="cpu|cuda", show_default="a GPU if any", help="Where to compute."),
+    _option("--threads", type=_count, metavar="N", show_default="all cores", help="Of the CPU."),
+    _option(
+        "--compile/--no-compile",
+        default=None,
+        show_default="on GPUs",
+        help="Whether to use torch.compile.",
+    ),
+    _option(
+        "--max-minutes",
+        type=_number,
+        metavar="N",
+        show_default="no limit",
+        help="Stop after so long, to be resumed.",
+    ),
+    _option(
+        "--checkpoint-minutes",
+        type=_number,
+        metavar="N",
+        default=10,
+        show_default=True,
+        help="Time between two checkpoints.",
+    ),
 )
-@click.option("--clip", type=_number, help="Norm to which the gradient is cut; 0 leaves it.")
-@click.option("--ema", type=_number, help="Factor of the weights' moving average; 0: none.")
-@click.option("--angle-steps", type=_some, help="Steps for the angle network alone, first.")
-@click.option("--angle-turn", type=_number, help="Degrees by which crops are turned for it.")
-@click.option("--envelope", type=_number, help="γ of the energy's envelope; 0: the energy itself.")
-@click.option("--envelope-iterations", type=_count, help="For each proximal point.")
-@click.option("--reweight", type=_part, help="Part of the steps before found rain is freed.")
-@click.option("--distill", type=_number, help="Weight of the distance from the solver's result.")
-@click.option("--distill-norm", type=click.Choice(["l1", "l2"]), help="How it is measured.")
-@click.option("--distill-steps", type=_some, help="Steps with that loss alone.")
-@click.option("--distill-blend", type=_some, help="Steps in which the energy takes its place.")
-@click.option(
-    "--precision",
-    type=click.Choice(["auto", "float32", "bfloat16"]),
-    help="Of the streams; auto: bfloat16 on GPUs, else float32.",
-)
-@click.option("--seed", type=_some, help="Of the weights and the crops.")
-@click.option("--device", metavar="cpu|cuda", help="Where to compute; default: a GPU if any.")
-@click.option("--threads", type=_count, help="Of the CPU.")
-@click.option("--compile/--no-compile", default=None, help="torch.compile; default: on GPUs.")
-@click.option("--max-minutes", type=_number, help="Stop after so long, to be resumed.")
-@click.option(
-    "--checkpoint-minutes",
-    type=_number,
-    default=10,
-    show_default=True,
-    help="Time between two checkpoints.",
-)
-@click.option(
-    "--resume", is_flag=True, help="Go on with the run in RUN; begin it if there is none."
-)
-@_recursive
-@_messages
+@_under("Messages", _quiet, _debug)
 def train(
     inputs: tuple[Path, ...],
     run: Path,
@@ -667,7 +971,8 @@ def train(
         if config is not None and config not in net.PRESETS:
             begin = net.TrainConfig.from_json(_read_text(Path(config)))
         pictures = [one.path for one in batch.expand(inputs, recursive=recursive, outside=run)]
-        with _steps(quiet or not first) as advance:
+        silent = quiet or not first
+        with _compiling_said(silent), _steps(silent) as advance:
             result = net.train(
                 pictures,
                 run,
@@ -693,31 +998,37 @@ def train(
 
 
 @main.command()
-@click.option(
+@_option(
     "--host",
     default="127.0.0.1",
     show_default=True,
     help="Address to listen at; 0.0.0.0 lets other machines in.",
 )
-@click.option(
-    "--port", type=click.IntRange(1, 65535), help="Default: the first free one from 7860 on."
+@_option(
+    "--port",
+    type=click.IntRange(1, 65535),
+    metavar="N",
+    show_default="the first free one from 7860 on",
+    help="Port to listen at.",
 )
-@click.option("--open", "open_browser", is_flag=True, help="Show the page in the browser.")
-@click.option(
+@_option("--open", "open_browser", is_flag=True, help="Show the page in the browser.")
+@_option(
     "--max-megabytes",
     type=click.FloatRange(min=0, min_open=True),
+    metavar="N",
     default=256,
     show_default=True,
     help="Refuse larger files.",
 )
-@click.option(
+@_option(
     "--max-megapixels",
     type=click.FloatRange(min=0, min_open=True),
+    metavar="N",
     default=100,
     show_default=True,
     help="Refuse larger photos.",
 )
-@click.option("--debug", is_flag=True, help="Show where errors come from.")
+@_debug
 def app(
     host: str,
     port: int | None,
@@ -740,16 +1051,30 @@ def app(
             if host not in ("127.0.0.1", "localhost", "::1"):
                 click.echo("udg: whoever can reach this machine can use it", err=True)
 
-        server.serve(
-            host,
-            port,
-            open_browser=open_browser,
-            limits=Limits(max_megabytes, max_megapixels),
-            ready=ready,
-        )
+        with _compiling_said(quiet=False):
+            server.serve(
+                host,
+                port,
+                open_browser=open_browser,
+                limits=Limits(max_megabytes, max_megapixels),
+                ready=ready,
+            )
 
 
 # Steps
+
+
+@contextmanager
+def _compiling_said(quiet: bool, report: Path | None = None) -> Iterator[None]:
+    """Say why the first picture takes so long, if kernels have to be compiled for it."""
+
+    def say() -> None:
+        if not quiet and report != Path("-"):
+            # Not by click, which would write past the progress bar that holds stderr.
+            sys.stderr.write("udg: compiling, once on this machine; some 15 s …\n")
+
+    with _compiling.told(say):
+        yield
 
 
 def _read_text(path: Path) -> str:
@@ -933,8 +1258,32 @@ def _rounded(value: float | None, format: str) -> str:
     return "" if value is None else f"{value:{format}}"
 
 
+def _print_derained(outcomes: Sequence[Outcome], settings: dict[str, Any]) -> None:
+    """What is known of each picture; how many directions there were if that was left to udg."""
+    by_solver = [] if settings.get("method") == "net" else ["gap", "iterations"]
+    counted = ["directions"] if settings.get("n_layers", 1) != 1 else []
+    asked = settings.get("rain_level", "auto")
+    rows = []
+    for outcome in outcomes:
+        if outcome.error is None:
+            facts = outcome.facts
+            row = [str(outcome.task.source), str(outcome.task.target)]
+            row += [str(_directions(facts))] if counted else []
+            rows.append([*row, *_in_short(facts, asked)])
+    _print_table(
+        ["picture", "result", *counted, "angle", "rain level", *by_solver, "seconds"], rows
+    )
+
+
+def _directions(facts: dict[str, Any]) -> int:
+    """In how many directions there was rain."""
+    return sum(layer["rain_level"] > 0 for layer in facts.get("layers") or [facts])
+
+
 def _in_short(facts: dict[str, Any], asked: float | str) -> list[str]:
     """Angle, rain level, seconds, and of the solver gap and iterations, of all layers together."""
+    from udg.preview import percent
+
     layers = facts.get("layers") or [facts]
     level = max(layer["rain_level"] for layer in layers)
     if level == 0:
@@ -947,7 +1296,7 @@ def _in_short(facts: dict[str, Any], asked: float | str) -> list[str]:
     return [
         " ".join(f"{layer['angle']:.1f}" for layer in layers),
         rain,
-        _rounded(None if None in gaps else max(gaps), ".1e"),
+        "" if None in gaps else percent(max(gaps)),
         str(sum(layer["iterations"] for layer in layers)),
         f"{sum(layer['seconds'] for layer in layers):.1f}",
     ]
@@ -983,6 +1332,8 @@ def _end(text: str) -> str:
 
 
 def _print_scores(result: Evaluation, quiet: bool) -> None:
+    from udg.preview import percent
+
     columns = ["picture", "angle", "PSNR before", "after", "SSIM before", "after", "gap"]
     rows = [
         [
@@ -992,7 +1343,7 @@ def _print_scores(result: Evaluation, quiet: bool) -> None:
             f"{score.psnr_after:.2f}",
             f"{score.ssim_before:.4f}",
             f"{score.ssim_after:.4f}",
-            _rounded(score.gap, ".1e"),
+            "" if score.gap is None else percent(score.gap),
         ]
         for score in result.scores
     ]

@@ -1,4 +1,4 @@
-"""The directive ``click-commands``: every command of a click group, with its options and help.
+"""The directive ``click-commands``: every command of ``udg``, with its options and help.
 
 The text is click's own, so the page says what ``--help`` says.
 """
@@ -15,8 +15,8 @@ from sphinx.util.docutils import SphinxDirective
 from sphinx.util.parsing import nested_parse_to_nodes
 
 
-def described(group: click.Group, name: str) -> list[str]:
-    """reStructuredText about all commands of a group."""
+def described(group: Any, name: str) -> list[str]:
+    """reStructuredText about all commands of a group, whose options stand under headings."""
     lines = []
     for command_name, command in sorted(group.commands.items()):
         title = f"{name} {command_name}"
@@ -25,12 +25,12 @@ def described(group: click.Group, name: str) -> list[str]:
         lines += [title, "-" * len(title), "", f".. program:: {title}", ""]
         lines += [*_escaped(inspect.cleandoc(command.help or "")).splitlines(), ""]
         lines += [".. code-block:: console", "", f"   $ {title} {usage}", ""]
-        for option in command.get_params(context):
-            record = option.get_help_record(context)
-            if record is None or isinstance(option, click.Argument):
-                continue  # the text above explains arguments
-            names, text = record
-            lines += [f".. option:: {names.replace(' / ', ', ')}", "", f"   {_escaped(text)}", ""]
+        # The text above explains arguments.
+        for heading, records in command.sections(context).items():
+            lines += [f".. rubric:: {_escaped(heading)}", ""]
+            for names, text in records:
+                names = names.replace(" / ", ", ")
+                lines += [f".. option:: {names}", "", f"   {_escaped(text)}", ""]
     return lines
 
 

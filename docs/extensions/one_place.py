@@ -24,6 +24,7 @@ PAGES = {
 }
 # Headings of the README, and the pages that say more.
 SECTIONS = {
+    "adjusting-it": "weights.md#what-can-be-adjusted",
     "choosing-weights": "weights.md",
     "big-images": "big.md",
     "citing": "citing.md",
