@@ -841,6 +841,7 @@ def test_options_of_the_other_method_are_refused(trained):
         (f"{network} --layers 2", 2, "--layers is not for --method net"),
         (f"{network} --overlap 2", 2, "--overlap and --angle-per-tile are not for"),
         (f"{network} --angle 3,4", 2, "give one angle"),
+        (f"{network} --angle 80", 2, "--angle is 80°, but rain lies within ±45°"),
         (f"{network} --angle network --adapt 3", 2, "--adapt needs an angle"),
         (f"{network} --device nowhere", 2, "device is 'nowhere'"),
         ("--method net --weights nix", 1, "there are no weights 'nix'"),

@@ -403,23 +403,23 @@ def _for_method(settings: dict[str, Any]) -> dict[str, Any]:
     if settings["n_layers"] not in (None, 1) and settings["angle"] != "auto":
         raise click.UsageError("--layers looks for directions, --angle gives them; use one of them")
     given = _given(settings)
-    try:
-        _understood(given)
-    except InvalidInput as error:
-        raise click.UsageError(_in_options(str(error))) from error
+    _check_for_all(given)
     return given
 
 
-def _understood(given: dict[str, Any]) -> None:
-    """Raise `InvalidInput` before anything is read, if every picture would be refused."""
+def _check_for_all(given: dict[str, Any]) -> None:
+    """Refuse what the solver would refuse for every picture, before any is read."""
     from udg.settings import given_direction, understood
 
     weights = {name: given.get(name) for name in ("tau", "lam_x", "lam_y", "lam_r")}
     rest = {name: value for name, value in given.items() if name not in weights}
-    settings, angles = understood(weights, **rest)
-    for angle in angles:
-        if angle != "auto":
-            given_direction(settings, angle)
+    try:
+        settings, angles = understood(weights, **rest)
+        for angle in angles:
+            if angle != "auto":
+                given_direction(settings, angle)
+    except InvalidInput as error:
+        raise click.UsageError(_in_options(str(error))) from error
 
 
 def _option_of(argument: str) -> str:
@@ -444,6 +444,8 @@ def _for_net(settings: dict[str, Any]) -> dict[str, Any]:
     settings["weights"] = settings["weights"] or "small"
     if isinstance(settings["angle"], list):
         raise click.UsageError("--method net takes out rain of one direction; give one angle")
+    if isinstance(settings["angle"], float):
+        _check_for_all({"angle": settings["angle"]})
     if settings["adapt"] and settings["angle"] == "network":
         raise click.UsageError("--adapt needs an angle; give it, or --angle auto")
     with _usage_errors():
