@@ -5,7 +5,8 @@ trunks, a tiger. What tells them apart is not in the energy:
 
 - rain is everywhere, a railing is in one place;
 - rain is bright, while a scene has about as many dark lines as bright ones;
-- rain does not depend on the scene, so there is much of it where the scene is smooth or dark.
+- rain does not depend on the scene, so there is much of it where the scene is smooth or dark;
+- rain is thin and alike, a railing or an edge is broader and stands out by itself.
 
 `level_of` weighs this for a picture, and `Crowding` place by place: doubt, a factor on `lam_r`.
 """
@@ -35,6 +36,7 @@ __all__ = [
     "caution",
     "contrast",
     "evidence",
+    "heavier",
     "level_of",
     "reweighting",
 ]
@@ -44,23 +46,28 @@ Floats = np.ndarray[Any, np.dtype[Any]]
 
 _TOL = 2e-2  # the evidence comes from the thumbnail, solved to this gap: statistics need no more
 _WEIGHTS = RAIN_WEIGHTS  # the coefficients below hold for these
+_BESIDE = 3  # pixels across a streak at which it is over, if it is rain
 _BLOCK = 0.04  # σ of local means, as a part of the shorter side
 
 # Logistic regression on photographs with and without rain: benchmarks/presence.py fits it.
 _COEFFICIENTS = {
-    "confidence": 8.02,
-    "brightness": 16.63,
-    "spread": -9.22,
-    "excess": 3.82,
-    "shade": 3.37,
-    "calm": 1.61,
+    "confidence": 7.99,
+    "brightness": 16.91,
+    "spread": -7.13,
+    "excess": 2.94,
+    "shade": 2.73,
+    "calm": 2.28,
+    "width": -8.72,
+    "unlike": -2.20,
 }
-_BIAS = 1.07
+_BIAS = 3.18
 _NO_AMOUNT = 5e-4  # mean light of rain, an eighth of a grey level, below which there is none
 _AT_STAKE = 7e-3  # mean light of rain at which the score decides as it is
 _STAKES = 3e-3, 1e-2  # … and where less or more does not count any further
 _DRY, _WET = -1.5, 1.0  # scores at which the level is 0 and 1
 _CAUTION = 4.0  # doubt in a picture of level 0+ is 1 + this
+_HEAVY = 3e-2  # mean light of rain beyond which lines need less to be taken for rain …
+_HEAVIEST = 0.5  # … and the smallest factor on the weights that hold them back
 
 # Contrast.
 _FULL_CONTRAST = 0.13  # mean local difference from which on the weights are what they are
@@ -82,9 +89,10 @@ _FAINT_DOUBT = 0.75  # … keeps this part of its doubt; brighter rain less
 
 
 class Evidence(NamedTuple):
-    """What speaks for rain in a picture; each grows with it, but for `spread`.
+    """What speaks for rain in a picture, and, by `spread`, `width` and `unlike`, against it.
 
-    All but the first are taken over blocks of the picture, by their logarithms.
+    All but `confidence`, `width` and `unlike` are taken over blocks of the picture, by their
+    logarithms.
 
     Attributes
     ----------
@@ -102,6 +110,11 @@ class Evidence(NamedTuple):
         bright ground, and a texture's lines grow with the light on it.
     calm : float
         Minus the mean of the scene's own differences: a busy scene has lines of its own.
+    width : float
+        Correlation of the bright lines' light with itself three pixels beside.
+    unlike : float
+        How unlike each other they are: logarithm of the mean square of their light over its squared
+        mean. Few strong lines are of the scene, many alike are rain.
     amount : float
         Mean of the bright lines themselves: what is at stake. No part of the regression.
     """
@@ -112,6 +125,8 @@ class Evidence(NamedTuple):
     excess: float
     shade: float
     calm: float
+    width: float
+    unlike: float
     amount: float = 1.0
 
     @property
@@ -139,8 +154,9 @@ def evidence(image: PreparedImage | Overview, angle: float, confidence: float) -
     """
     unit = image.thumbnail
     darkest, brightest = unit.min(axis=2), unit.max(axis=2)
-    rain = _quick_rain(darkest, angle)
-    dark_lines = _quick_rain(1 - brightest, angle)
+    upright = _quick_rain(darkest, angle)
+    rain = unrotate(upright, angle, darkest.shape)
+    dark_lines = unrotate(_quick_rain(1 - brightest, angle), angle, darkest.shape)
     scene = darkest - rain
     texture = _log_local(_activity(scene))
     density, dark, light = (_log_local(plane[:-1, :-1]) for plane in (rain, dark_lines, scene))
@@ -152,6 +168,8 @@ def evidence(image: PreparedImage | Overview, angle: float, confidence: float) -
         math.log(np.exp(density[smooth]).mean() / np.exp(texture[smooth]).mean()),
         -_correlation(density, light),
         -float(texture.mean()),
+        float(np.sum(upright[:, _BESIDE:] * upright[:, :-_BESIDE]) / (np.sum(upright**2) + 1e-6)),
+        math.log((float(np.mean(rain**2)) + 1e-8) / (float(rain.mean()) ** 2 + 1e-8)),
         float(rain.mean()),
     )
 
@@ -218,6 +236,29 @@ def adapted(weights: Weights, image: PreparedImage | Overview, *, widen: bool = 
         return scaled
     wide = min(_WIDEST, max(1.0, _CLEAR / clear))
     return replace(scaled, lam_x=scaled.lam_x * wide**_LONGER, lam_r=scaled.lam_r / wide)
+
+
+def heavier(weights: Weights, amount: float) -> Weights:
+    """Weights for a picture with so much rain.
+
+    `lam_r` and `lam_x` say how unlikely rain is, and how unlikely it is to begin or end: where it
+    pours, neither is, and streaks that overlap are wide and look short.
+
+    Parameters
+    ----------
+    weights : Weights
+    amount : float
+        As in `Evidence`.
+
+    Returns
+    -------
+    Weights
+        With `lam_r` and `lam_x` in inverse proportion to the amount beyond 3e-2, down to half.
+    """
+    if amount <= _HEAVY:
+        return weights
+    factor = max(_HEAVIEST, _HEAVY / amount)
+    return replace(weights, lam_x=weights.lam_x * factor, lam_r=weights.lam_r * factor)
 
 
 def caution(level: float) -> float:
@@ -369,10 +410,9 @@ def _correlation(a: Array, b: Array) -> float:
 
 
 def _quick_rain(plane: Array, angle: float) -> Array:
-    """R of a plane of light, roughly."""
+    """R of a plane of light, roughly, in the frame in which streaks are vertical."""
     problem = Problem(rotate(np.ascontiguousarray(plane, np.float32), angle), _WEIGHTS)
-    R = minimize(problem, PrimalDual(), tol=_TOL).estimate.R
-    return unrotate(R, angle, plane.shape)
+    return minimize(problem, PrimalDual(), tol=_TOL).estimate.R
 
 
 def _bilinear(coarse: Floats, rows: Floats, columns: Floats) -> Floats:

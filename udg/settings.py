@@ -41,6 +41,7 @@ __all__ = [
     "checked_count",
     "find_direction",
     "fineness",
+    "for_amount",
     "for_picture",
     "frame_problem",
     "given_direction",
@@ -224,11 +225,15 @@ class Settings:
 
 
 class Direction(NamedTuple):
-    """Where the streaks point, how sure that is, and how much rain there is."""
+    """Where the streaks point, how sure that is, whether it is rain, and how much light it adds.
+
+    The amount is 0 where it was not judged.
+    """
 
     degrees: float
     confidence: float | None
     level: float
+    amount: float = 0.0
 
 
 def understood(
@@ -316,6 +321,15 @@ def for_picture(settings: Settings, image: PreparedImage | Overview) -> Settings
     return replace(settings, weights=weights)
 
 
+def for_amount(settings: Settings, amount: float) -> Settings:
+    """Weights for so much rain (`presence.heavier`), unless they or sizes were given."""
+    if not (settings.follow_contrast and settings.follow_haze):
+        return settings
+    from udg.presence import heavier
+
+    return replace(settings, weights=heavier(settings.weights, amount))
+
+
 def find_direction(
     image: PreparedImage | Overview, settings: Settings, angle: float | Literal["auto"]
 ) -> Direction:
@@ -332,6 +346,7 @@ def find_direction(
 
             found = evidence(image, degrees, confidence)
             level = level_of(found.score, found.amount)
+            return Direction(degrees, confidence, level, found.amount)
         return Direction(degrees, confidence, _level(level))
     return given_direction(settings, angle)
 

@@ -29,6 +29,7 @@ from udg.settings import (
     centre,
     find_direction,
     fineness,
+    for_amount,
     for_picture,
     frame_problem,
     is_new,
@@ -340,6 +341,7 @@ def _layer(
     warm_start: Result | None = None,
 ) -> Result:
     """Decompose for one direction."""
+    settings = for_amount(settings, direction.amount)
     degrees, shape = direction.degrees, (image.pixels.shape[0], image.pixels.shape[1])
     fine = fineness(settings, degrees)
     problem = frame_problem(rotate(light_of(image, settings), degrees, fine), settings, fine)

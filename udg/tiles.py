@@ -41,6 +41,7 @@ from udg.settings import (
     checked_count,
     find_direction,
     fineness,
+    for_amount,
     for_picture,
     frame_problem,
     is_new,
@@ -194,6 +195,8 @@ class Whole:
         As given to `udg.image.prepare`.
     angle, confidence, rain_level
         As in `udg.Result`.
+    amount : float
+        Mean light of the rain, by which the weights change; 0 if it was not judged.
     angle_per_tile : bool
         Whether each tile looks for its own angle.
     """
@@ -204,7 +207,13 @@ class Whole:
     angle: float
     confidence: float | None
     rain_level: float
+    amount: float = 0.0
     angle_per_tile: bool = False
+
+    @property
+    def adapted(self) -> Settings:
+        """Settings with the weights for this layer's rain."""
+        return for_amount(self.settings, self.amount)
 
     @property
     def passes(self) -> int:
@@ -362,7 +371,7 @@ def solve_tile(
     -------
     Piece
     """
-    settings = whole.settings
+    settings = whole.adapted
     image = prepare(pixels, whole.data_range)
     light, xp = light_of(image, settings), array_namespace(pixels)
     angle = _angle(image, whole) if before is None else before.angle
@@ -810,7 +819,7 @@ def _facts(whole: Whole, tiles: Sequence[Tile], pieces: list[Piece]) -> TiledRes
         rain_level=whole.rain_level,
         angle=whole.angle,
         confidence=whole.confidence,
-        weights=whole.settings.weights,
+        weights=whole.adapted.weights,
         model=whole.settings.model,
         gap=max((piece.gap for piece in pieces), default=0.0),
         iterations=sum(piece.iterations for piece in pieces) / count,

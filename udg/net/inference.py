@@ -145,9 +145,9 @@ def derain(
     _check(output, gauge, tile)
     prepared = prepare(image, data_range)
     if angle == "network":
-        degrees, confidence, level = _direction(prepared, "auto", rain_level)
+        degrees, confidence, level, _ = _direction(prepared, "auto", rain_level)
     else:
-        degrees, confidence, level = _direction(prepared, angle, rain_level)
+        degrees, confidence, level, _ = _direction(prepared, angle, rain_level)
     net = weights if isinstance(weights, UDGNet) else from_pretrained(weights)
     if device is None and net is not weights:
         device = "cuda" if torch.cuda.is_available() else "cpu"
