@@ -12,6 +12,7 @@ from udg.presence import (
     caution,
     contrast,
     evidence,
+    heavier,
     level_of,
     reweighting,
 )
@@ -34,9 +35,9 @@ def test_level_falls_with_what_is_at_stake():
 
 
 def test_score_grows_with_what_speaks_for_rain():
-    base = Evidence(0.5, 0.1, 0.5, -1.5, 0.2, 3.0)
+    base = Evidence(0.5, 0.1, 0.5, -1.5, 0.2, 3.0, 0.1, 1.0)
     for name in set(base._fields) - {"amount"}:
-        step = -0.1 if name == "spread" else 0.1
+        step = -0.1 if name in ("spread", "width", "unlike") else 0.1
         assert base._replace(**{name: getattr(base, name) + step}).score > base.score
 
 
@@ -65,6 +66,29 @@ def test_evidence_of_shade_and_calm():
     busier = evidence(prepare(np.clip(busy + lines, 0, 1)), 0.0, 0.5)
     assert busier.calm < above.calm
     assert busier.excess < above.excess
+
+
+def test_evidence_of_width_and_unlike():
+    """Lines of one pixel or of five, all alike or one of them much brighter."""
+    fine, broad, uneven = (np.full((120, 160), 0.3, np.float32) for _ in range(3))
+    fine[:, 8::16] += 0.1
+    for beside in range(5):
+        broad[:, 8 + beside :: 16] += 0.1
+    uneven[:, 8::16] += 0.03
+    uneven[:, 88] += 0.4
+    thin, wide, single = (evidence(prepare(u), 0.0, 0.5) for u in (fine, broad, uneven))
+    assert thin.width < 0.1 < 0.3 < wide.width
+    assert single.unlike > thin.unlike + 0.5
+
+
+def test_weights_follow_how_much_rain_there_is():
+    usual = udg.RAIN_WEIGHTS
+    assert heavier(usual, 0.0) == heavier(usual, 0.03) == usual
+    more, most = heavier(usual, 0.04), heavier(usual, 0.5)
+    assert (more.tau, more.lam_y) == (usual.tau, usual.lam_y)
+    assert more.lam_x == pytest.approx(0.75 * usual.lam_x)
+    assert more.lam_r == pytest.approx(0.75 * usual.lam_r)
+    assert most.lam_x == pytest.approx(0.5 * usual.lam_x)
 
 
 @pytest.mark.parametrize("shape", [(2, 2), (3, 40)])

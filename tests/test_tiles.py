@@ -239,6 +239,17 @@ def test_running_out_of_iterations_is_said(street):
     assert result.iterations == 60
 
 
+def test_heavy_rain_changes_the_weights_as_in_one_piece():
+    clean = np.full((144, 192), 0.2, np.float32)
+    pouring = udg.synthesize(clean, angle=8, density=0.4, intensity=0.6, seed=2, blend="add").rainy
+    whole, tiled = udg.solve(pouring), udg.solve_tiles(pouring, tile=96, overlap=32)
+    assert whole.weights.lam_r < 0.9 * udg.solve(pouring, angle=whole.angle).weights.lam_r
+    assert tiled.weights.lam_r == pytest.approx(whole.weights.lam_r, rel=1e-3)
+    assert np.abs(tiled.derained - whole.derained).mean() < 0.01
+    sizes = udg.solve(pouring, widest=10).weights
+    assert udg.settings.widest_streak(sizes) == pytest.approx(10)  # what was asked for stays
+
+
 def test_decisions_can_be_sent_to_another_process(street):
     settings, _ = udg.settings.understood({"tau": None, "lam_x": 0.1, "lam_y": None, "lam_r": None})
     whole = tiles.Whole(street.shape, settings, None, 15.0, None, 1.0)

@@ -220,8 +220,8 @@ def solve(
         uint8, uint16, or float in [0, 1]; grey, RGB, either with alpha, or bands. NumPy or CuPy.
     tau, lam_x, lam_y, lam_r : float, optional
         Weights for values in [0, 1]; see `Weights` for the direction in which each pushes. Default:
-        those of `RAIN_WEIGHTS`, less in pictures of little contrast if none is given
-        (`udg.presence.adapted`), or, for ``model="signed"``, of `STRIPE_WEIGHTS`.
+        those of `RAIN_WEIGHTS`, less in pictures of little contrast and in heavy rain if none is
+        given (`udg.presence.adapted`, `heavier`), or, for ``model="signed"``, of `STRIPE_WEIGHTS`.
     widest, shortest : float, optional
         `lam_r` and `lam_x` by what they mean, in pixels: a bright line is left from this width on,
         and if it is one pixel wide up to this length (`udg.settings.weights_for_streaks`). As they
