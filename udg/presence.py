@@ -248,7 +248,7 @@ def heavier(weights: Weights, amount: float) -> Weights:
     ----------
     weights : Weights
     amount : float
-        As in `Evidence`.
+        Mean light to be expected of rain: that in `Evidence` times the rain level.
 
     Returns
     -------

@@ -225,9 +225,10 @@ class Settings:
 
 
 class Direction(NamedTuple):
-    """Where the streaks point, how sure that is, whether it is rain, and how much light it adds.
+    """Where the streaks point, how sure that is, whether it is rain, and how much.
 
-    The amount is 0 where it was not judged.
+    The amount is the light to be expected of rain: its mean, if it is rain, times the level. It is
+    0 where it was not judged.
     """
 
     degrees: float
@@ -346,7 +347,7 @@ def find_direction(
 
             found = evidence(image, degrees, confidence)
             level = level_of(found.score, found.amount)
-            return Direction(degrees, confidence, level, found.amount)
+            return Direction(degrees, confidence, level, level * found.amount)
         return Direction(degrees, confidence, _level(level))
     return given_direction(settings, angle)
 

@@ -196,7 +196,7 @@ class Whole:
     angle, confidence, rain_level
         As in `udg.Result`.
     amount : float
-        Mean light of the rain, by which the weights change; 0 if it was not judged.
+        Mean light to be expected of rain, by which the weights change; 0 if it was not judged.
     angle_per_tile : bool
         Whether each tile looks for its own angle.
     """
