@@ -4,17 +4,13 @@ import pytest
 import udg
 from udg.image import prepare
 from udg.presence import (
-    Crowding,
     Evidence,
-    _bilinear,
-    activity,
     adapted,
     caution,
     contrast,
     evidence,
     heavier,
     level_of,
-    reweighting,
 )
 
 
@@ -102,91 +98,6 @@ def test_evidence_is_finite_without_features(shape):
 def test_caution_falls_to_none_with_certainty():
     assert caution(1.0) == 1.0
     assert caution(0.5) > caution(0.9) > 1
-
-
-def suspicion(rain, scene, angle=0.0):
-    """Doubt of a whole picture."""
-    crowding = Crowding(rain.shape, angle)
-    crowding.add(0, rain, scene + rain)
-    return crowding.doubt(slice(0, rain.shape[0]), slice(0, rain.shape[1]))
-
-
-def test_even_rain_is_not_doubted():
-    rain = udg.render_streaks((320, 480), density=0.15, seed=3)
-    assert (suspicion(rain, np.full_like(rain, 0.5)) < 1.5).mean() > 0.98
-
-
-def test_what_is_in_one_place_is_doubted():
-    rain = np.full((320, 480), 0.02, np.float32)
-    rain[200:300, 300:450] = 0.3
-    doubt = suspicion(rain, np.full_like(rain, 0.5))
-    assert doubt.shape == rain.shape
-    assert doubt[250, 375] > 3
-    assert (doubt[:120, :200] == 1).all()
-    assert (doubt >= 1).all()
-
-
-def test_little_rain_is_doubted_where_the_scene_is_busy(rng):
-    rain = np.full((320, 480), 0.02, np.float32)
-    scene = np.full_like(rain, 0.5)
-    scene[:, 240:] += 0.4 * rng.random((320, 240), np.float32)
-    doubt = suspicion(rain, scene)
-    assert (doubt[:, :120] == 1).all()
-    assert (doubt[:, 360:] > 1.5).all()
-    assert (suspicion(10 * rain, scene) == 1).all()
-    upright = np.broadcast_to(scene[:1], scene.shape)
-    assert (suspicion(rain, upright) == 1).all()
-
-
-@pytest.mark.parametrize("shape", [(2, 2), (3, 90), (71, 33)])
-def test_small_and_odd_shapes(shape):
-    flat = np.full(shape, 0.5, np.float32)
-    assert suspicion(np.ones(shape, np.float32), flat) == pytest.approx(1)
-    assert (suspicion(np.zeros(shape, np.float32), flat) == 1).all()
-
-
-@pytest.mark.parametrize("angle", [-30, 0, 12])
-def test_activity_is_that_in_the_streaks_direction(angle):
-    rows, columns = np.mgrid[:60, :80].astype(np.float64)
-    theta = np.deg2rad(angle)
-    along, across = (
-        rows * np.cos(theta) - columns * np.sin(theta),
-        rows * np.sin(theta) + columns * np.cos(theta),
-    )
-    np.testing.assert_allclose(activity(0.01 * along, angle)[:-1, 1:-1], 0.01, rtol=1e-9)
-    np.testing.assert_allclose(activity(0.01 * across, angle)[:-1, 1:-1], 0, atol=1e-12)
-    streaks = udg.render_streaks((160, 240), angle=angle, density=0.1, seed=1)
-    for other in (angle - 15, angle + 15):
-        assert activity(streaks, angle).mean() < 0.9 * activity(streaks, other).mean()
-
-
-def test_crowding_does_not_depend_on_how_rows_come(rng):
-    rain = rng.random((160, 240)).astype(np.float32) ** 8
-    rain[40:80, 30:110] += 0.5
-    light = rain + rng.random((160, 240), np.float32)
-    in_strips = Crowding(rain.shape, 9.0)
-    for top in range(0, 160, 50):
-        in_strips.add(top, rain[top : top + 50], light[top : top + 50])
-    window = slice(20, 90), slice(15, 200)
-    expected = suspicion(rain, light - rain, 9.0)
-    assert expected.max() > 2
-    np.testing.assert_allclose(in_strips.doubt(*window), expected[window], rtol=1e-4)
-
-
-def test_reweighting_frees_bright_rain_unless_in_doubt():
-    rain = np.array([0.0, 0.01, 0.1, 0.5])
-    sure, doubtful = (reweighting(rain, np.full(4, d), 0.01) for d in (1.0, 3.0))
-    assert (np.diff(sure) < 0).all()
-    assert sure[0] > 1 > sure[2]
-    assert (doubtful[2:] > sure[2:]).all()
-    assert (doubtful <= np.maximum(sure, 1)).all()
-
-
-def test_bilinear_interpolation_is_exact_on_a_plane():
-    rows, columns = np.mgrid[:4, :5].astype(float)
-    at = np.array([0, 0.5, 2.25, 3]), np.array([0.75, 1, 4])
-    got = _bilinear(2 * rows - 3 * columns, *at)
-    np.testing.assert_allclose(got, 2 * at[0][:, None] - 3 * at[1][None, :])
 
 
 def test_contrast_scales_with_the_picture(rng):

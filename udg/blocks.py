@@ -25,9 +25,9 @@ from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 import numpy as np
 
 from udg.backend import one_of_many
+from udg.doubt import Crowding, activity
 from udg.errors import InvalidInput, MissingExtra
 from udg.image import BlockMeans, DataRange, PreparedImage, check_shape, prepare
-from udg.presence import Crowding, activity
 from udg.settings import (
     Settings,
     checked_count,
@@ -385,7 +385,7 @@ def _rain(
 
 
 def _busy(pixels: da.Array, decided: da.Array, grid: _Grid, rain: da.Array) -> da.Array:
-    """`presence.activity` of the scene without the rain: a difference needs the next pixel."""
+    """`doubt.activity` of the scene without the rain: a difference needs the next pixel."""
     from dask.array.overlap import overlap as overlapped
 
     depth = {0: (0, 1), 1: (1, 1), 2: 0}
@@ -430,7 +430,8 @@ def _pass(
     if earlier is not None:
         shape = sum(grid.rows), sum(grid.columns)
         step = Crowding(shape, 0.0).step
-        means = [_means(plane, step) for plane in (earlier, _busy(pixels, decided, grid, earlier))]
+        planes = earlier, earlier**2, _busy(pixels, decided, grid, earlier)
+        means = [_means(plane, step) for plane in planes]
         needs += means
         found = [(one.name, 0, 0) for one in means]
         tasks[f"crowding-{name}"] = partial(_crowding, shape), (decided.name,), *found
@@ -497,8 +498,9 @@ def _activity(inner: Window, pixels: Array, rain: Floats, whole: Whole) -> Float
     return activity(light - rain, whole.angle)[inner]
 
 
-def _crowding(shape: tuple[int, int], whole: Whole, rain: Floats, busy: Floats) -> Crowding:
-    return Crowding(shape, whole.angle, (rain, busy))
+def _crowding(shape: tuple[int, int], whole: Whole, *means: Floats) -> Crowding:
+    rain, squared, busy = means
+    return Crowding(shape, whole.angle, (rain, squared, busy))
 
 
 def _field(which: str, whole: Whole) -> Floats:
@@ -515,9 +517,9 @@ def _solve(
     """One pass over a tile; None if there is nothing to solve."""
     if whole.passes == 0:
         return None
-    doubt = None if crowding is None else crowding.doubt(*window)
+    around = None if crowding is None else crowding.around(*window)
     with one_of_many():
-        return solve_tile(pixels, window, whole, before, doubt)
+        return solve_tile(pixels, window, whole, before, around)
 
 
 def _without_rain(piece: Piece | None) -> Piece | None:

@@ -96,6 +96,13 @@ class PreparedImage:
             least = xp.minimum(least, self._colour(channel))
         return least
 
+    def brightest(self) -> Array:
+        """Brightest colour channel, as `darkest`."""
+        xp, most = array_namespace(self.pixels), self._colour(0)
+        for channel in range(1, self.colours):
+            most = xp.maximum(most, self._colour(channel))
+        return most
+
     def _colour(self, channel: int) -> Array:
         """One channel of `unit`, without making the others."""
         xp, pixels = array_namespace(self.pixels), self.pixels

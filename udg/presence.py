@@ -1,4 +1,4 @@
-"""Whether there is rain at all, and where it is in doubt.
+"""Whether there is rain at all, and weights for a picture.
 
 Eq. 3 takes anything thin, bright and long in the streaks' direction for rain: a railing, tree
 trunks, a tiger. What tells them apart is not in the energy:
@@ -8,37 +8,32 @@ trunks, a tiger. What tells them apart is not in the energy:
 - rain does not depend on the scene, so there is much of it where the scene is smooth or dark;
 - rain is thin and alike, a railing or an edge is broader and stands out by itself.
 
-`level_of` weighs this for a picture, and `Crowding` place by place: doubt, a factor on `lam_r`.
+`level_of` weighs this for a picture; `udg.doubt` looks place by place.
 """
 
 from __future__ import annotations
 
 import math
 from dataclasses import replace
-from functools import cached_property
 from typing import Any, NamedTuple
 
 import numpy as np
-from array_api_compat import array_namespace
 
 from udg.backend import ndimage_of
-from udg.image import BlockMeans, Overview, PreparedImage
+from udg.image import Overview, PreparedImage
 from udg.iteration import minimize
 from udg.objective import RAIN_WEIGHTS, Problem, Weights
 from udg.primal_dual import PrimalDual
 from udg.rotation import rotate, unrotate
 
 __all__ = [
-    "Crowding",
     "Evidence",
-    "activity",
     "adapted",
     "caution",
     "contrast",
     "evidence",
     "heavier",
     "level_of",
-    "reweighting",
 ]
 
 Array = Any
@@ -75,17 +70,6 @@ _LEAST_CONTRAST = 0.25  # … and the smallest factor on them
 _CLEAR = 0.4  # contrast below which streaks may be wider than in a clear picture …
 _WIDEST = 4.0  # … and how many times at most
 _LONGER = 0.25  # power of that with which lam_x grows, for wide streaks are long, letters are not
-
-# Reweighting.
-_NEIGHBOURHOOD = 0.08  # σ over which rain should be even, as a part of the shorter side
-_NEIGHBOURS = 25.0  # … but at least so many pixels, for streaks are long
-_TOLERATED = 1.5  # times the mean density that is not yet suspect
-_CROWDED = 2.0  # power of the excess density
-_BUSY = 3.0  # times the rain that a scene may differ along the streaks without being suspect
-_NEXT_TO_NOTHING = 2e-3  # density of rain below which it does not matter
-_MOST_DOUBT = 6.0
-_FAINT = 3.0  # rain of this brightness, in units of lam_r, …
-_FAINT_DOUBT = 0.75  # … keeps this part of its doubt; brighter rain less
 
 
 class Evidence(NamedTuple):
@@ -266,132 +250,6 @@ def caution(level: float) -> float:
     return 1 + _CAUTION * (1 - level)
 
 
-class Crowding:
-    """Doubt where there is much more rain than elsewhere, or less than the scene's own details.
-
-    It is judged from means over blocks of the whole picture, in the picture's frame. Feed it what
-    a pass found from top to bottom with `add`, then ask for the doubt with `doubt`.
-
-    Parameters
-    ----------
-    shape : (int, int) or (int, int, int)
-        Of the picture.
-    angle : float
-        Of the streaks, degrees clockwise from vertical.
-    means : (array, array), optional
-        Means over blocks of side ``step`` of the rain and of the scene's `activity`, if they are
-        known: nothing is to be added then.
-
-    Attributes
-    ----------
-    step : int
-        Side of the blocks in pixels.
-    """
-
-    def __init__(
-        self, shape: tuple[int, ...], angle: float, means: tuple[Floats, Floats] | None = None
-    ) -> None:
-        self._sigma = max(_NEIGHBOURS, _NEIGHBOURHOOD * min(shape[:2]))
-        self.step = max(1, min(int(self._sigma / 4), *shape[:2]))
-        self._angle, self._given = angle, means
-        self._rain, self._busy = (BlockMeans(shape[:2], self.step) for _ in range(2))
-        self._last: tuple[int, Floats] | None = None
-
-    def add(self, top: int, rain: Floats, light: Floats) -> None:
-        """Take all rows from ``top`` on of the rain and of the light it was found in, (rows, W)."""
-        self._rain.add(top, rain)
-        scene = light - rain
-        if self._last is not None:  # whose differences to the next row are known now
-            top, row = self._last
-            scene = np.concatenate([row, scene])
-        self._busy.add(top, activity(scene, self._angle)[:-1])
-        self._last = top + len(scene) - 1, scene[-1:]
-
-    def means(self) -> tuple[Floats, Floats]:
-        """Means over blocks of what was added, with which this can be made again."""
-        if self._given is None:
-            assert self._last is not None
-            top, row = self._last
-            self._busy.add(top, activity(row, self._angle))
-            self._given = self._rain.result(), self._busy.result()
-        return self._given
-
-    def doubt(self, rows: slice, columns: slice) -> Floats:
-        """Doubt of a window, at least 1, float32."""
-        self.means()
-        places = (
-            np.clip((np.arange(side.start, side.stop) + 0.5) / self.step - 0.5, 0, count - 1)
-            for side, count in zip((rows, columns), self._coarse.shape, strict=True)
-        )
-        return np.asarray(_bilinear(self._coarse, *places), np.float32)
-
-    @cached_property
-    def _coarse(self) -> Floats:
-        """Doubt of every block."""
-        from scipy.ndimage import gaussian_filter
-
-        assert self._given is not None
-        density, busy = (
-            gaussian_filter(means, self._sigma / self.step, mode="nearest") for means in self._given
-        )
-        usual = density.mean() + 1e-4
-        crowded = np.clip((density / (_TOLERATED * usual)) ** _CROWDED, 1, _MOST_DOUBT)
-        unlike_rain = np.clip(busy / (_BUSY * (density + _NEXT_TO_NOTHING)), 1, _MOST_DOUBT)
-        return np.asarray(crowded * unlike_rain)
-
-
-def activity(scene: Floats, angle: float) -> Floats:
-    """How much a scene differs from one pixel to the next in the streaks' direction.
-
-    Differences across would hold what is left of the rain.
-
-    Parameters
-    ----------
-    scene : array, shape (H, W)
-    angle : float
-        Of the streaks, degrees clockwise from vertical.
-
-    Returns
-    -------
-    array, shape (H, W)
-        Per pixel of length; 0 in the last row.
-    """
-    # Where a streak through a pixel meets the next row: up to one column to the left (/) or right.
-    theta = math.radians(angle)
-    part = abs(math.tan(theta))
-    below = scene[1:]
-    columns = (below[:, :1], below[:, :-1]) if theta > 0 else (below[:, 1:], below[:, -1:])
-    beside = np.concatenate(columns, axis=1)
-    result = np.zeros_like(scene)
-    result[:-1] = math.cos(theta) * np.abs((1 - part) * below + part * beside - scene[:-1])
-    return result
-
-
-def reweighting(rain: Array, doubt: Array, lam_r: float) -> Array:
-    """Factor on the doubt that frees found rain from the bias of its penalty.
-
-    Small where R is bright, so that a second pass takes all of a streak, and large where R is
-    next to nothing (reweighted ℓ1; Candès, Wakin, Boyd 2008). The more a place is in doubt, the
-    less its rain is freed.
-
-    Parameters
-    ----------
-    rain : array, shape (H, W)
-        A first estimate of R.
-    doubt : array, shape (H, W)
-        At least 1.
-    lam_r : float
-        The weight that held R down in the first estimate: it tells what is next to nothing.
-
-    Returns
-    -------
-    array, shape (H, W)
-    """
-    xp, faint = array_namespace(rain), max(_FAINT * lam_r, 1e-6)
-    factor = 2 * _FAINT_DOUBT * faint / (rain + faint)
-    return xp.where(factor < 1, factor ** (doubt**-2), factor)
-
-
 def _activity(plane: Array) -> Array:
     """Sum of both differences' absolute values."""
     return abs(np.diff(plane, axis=0))[:, :-1] + abs(np.diff(plane, axis=1))[:-1]
@@ -413,14 +271,3 @@ def _quick_rain(plane: Array, angle: float) -> Array:
     """R of a plane of light, roughly, in the frame in which streaks are vertical."""
     problem = Problem(rotate(np.ascontiguousarray(plane, np.float32), angle), _WEIGHTS)
     return minimize(problem, PrimalDual(), tol=_TOL).estimate.R
-
-
-def _bilinear(coarse: Floats, rows: Floats, columns: Floats) -> Floats:
-    """`coarse` at all pairs of fractional rows and columns, one axis after the other."""
-    for axis, places in ((0, rows), (1, columns)):
-        below = np.floor(places).astype(np.int64)
-        above = np.minimum(below + 1, coarse.shape[axis] - 1)
-        part = np.reshape(places - below, (-1, 1) if axis == 0 else (1, -1)).astype(np.float32)
-        lower, upper = (np.take(coarse, index, axis=axis) for index in (below, above))
-        coarse = (1 - part) * lower + part * upper
-    return coarse

@@ -11,13 +11,14 @@ from array_api_compat import array_namespace
 
 from udg.backend import to_numpy
 from udg.certificate import Duals
+from udg.doubt import Crowding, doubts
 from udg.errors import InvalidInput
 from udg.image import DataRange, PreparedImage, prepare
 from udg.iteration import Checkpoint, Minimum, Reason, minimize
 from udg.method import Estimate, Method
 from udg.objective import Model, Problem, Weights
 from udg.operators import Boundary
-from udg.presence import Crowding, caution, reweighting
+from udg.presence import caution
 from udg.preview import Preview, Shown, rain_in_words
 from udg.rotation import rotate, rotated_shape, unrotate
 from udg.settings import (
@@ -410,21 +411,24 @@ def _passes(
         if left == 0 or minimum.reason != "gap":
             break
         start, reuse = minimum.estimate, True
-        problem = replace(problem, doubt=doubt * _doubts(image, start.R, settings, degrees))
+        problem = replace(
+            problem, doubt=doubt * _doubts(image, problem, start.R, settings, degrees)
+        )
     drafts = tuple(histories[:-1]) if settings.history else ()
     return problem, minimum._replace(iterations=iterations, seconds=seconds), drafts
 
 
-def _doubts(image: PreparedImage, R: Array, settings: Settings, degrees: float) -> Array:
+def _doubts(
+    image: PreparedImage, problem: Problem, R: Array, settings: Settings, degrees: float
+) -> Array:
     """What to doubt after a pass that found R, as a factor on lam_r in the solved frame."""
     xp, (height, width) = array_namespace(R), image.pixels.shape[:2]
     fine = fineness(settings, degrees)
     crowding = _crowding(image, unrotate(R, degrees, (height, width), fine), settings, degrees)
-    doubts = crowding.doubt(slice(0, height), slice(0, width))
-    doubts = rotate(xp.asarray(doubts), degrees, fine)
-    for rows in _bands(R):
-        doubts[rows] *= reweighting(R[rows], doubts[rows], settings.weights.lam_r)
-    return doubts
+    around = crowding.around(slice(0, height), slice(0, width))
+    around = around.turned(lambda plane: rotate(xp.asarray(plane), degrees, fine))
+    brightest = rotate(image.brightest(), degrees, fine)
+    return doubts(problem.Y, R, brightest, around, settings.weights.lam_r)
 
 
 def _crowding(image: PreparedImage, rain: Array, settings: Settings, degrees: float) -> Crowding:

@@ -2,7 +2,7 @@
 
 What is a property of the whole picture is decided once, from the whole picture: the angle, whether
 there is rain, the weights for its contrast (`survey`), and, between two passes, where rain is
-crowded (`presence.Crowding`). Tiles are then solved one by one (`solve_tile`) and their rain layers
+crowded (`doubt.Crowding`). Tiles are then solved one by one (`solve_tile`) and their rain layers
 blended where they overlap, by weights that sum to 1 (`plan`). Only rain is blended: the picture's
 own pixels are read once more and lose the blended rain.
 
@@ -25,13 +25,14 @@ from array_api_compat import array_namespace, is_array_api_obj
 
 from udg.backend import to_numpy
 from udg.certificate import Duals
+from udg.doubt import Crowding, Surroundings, doubts
 from udg.errors import InvalidInput
 from udg.files import quantize
 from udg.image import BlockMeans, DataRange, Overview, PreparedImage, check_shape, prepare, shrunk
 from udg.iteration import Reason, minimize
 from udg.method import Estimate
 from udg.objective import Model, Weights
-from udg.presence import Crowding, caution, reweighting
+from udg.presence import caution
 from udg.preview import Preview, Shown, Thumbnail, rain_in_words
 from udg.rotation import common_grid, rotate, unrotate
 from udg.settings import (
@@ -350,7 +351,7 @@ def solve_tile(
     window: tuple[slice, slice],
     whole: Whole,
     before: Piece | None = None,
-    doubt: Array | None = None,
+    around: Surroundings | None = None,
 ) -> Piece:
     """One pass over one tile.
 
@@ -364,8 +365,8 @@ def solve_tile(
         What was decided for all tiles.
     before : Piece, optional
         What the pass before found here; its ``rain`` is not used. None in the first pass.
-    doubt : array, shape (H, W), optional
-        `presence.Crowding.doubt` of the tile's window after the pass before.
+    around : Surroundings, optional
+        `doubt.Crowding.around` of the tile's window after the pass before.
 
     Returns
     -------
@@ -389,8 +390,13 @@ def solve_tile(
         R = problem.feasible(xp.astype(xp.asarray(before.R), xp.float32))
         if before.reason != "gap":  # no iterations are left
             return before._replace(rain=unrotate(R, angle, light.shape, fine, shift))
-        uneven = rotate(xp.asarray(doubt), angle, fine, shift)
-        places = careful * uneven * reweighting(R, uneven, settings.weights.lam_r)
+        assert around is not None
+
+        def turned(plane: Array) -> Array:
+            return rotate(xp.asarray(plane), angle, fine, shift)
+
+        brightest, here = turned(image.brightest()), around.turned(turned)
+        places = careful * doubts(problem.Y, R, brightest, here, settings.weights.lam_r)
         problem = replace(problem, doubt=xp.astype(places, xp.float32))
         zero = xp.zeros_like(R)
         start = Estimate(problem.Y - R, R, Duals(zero, zero, zero, zero))
@@ -787,8 +793,8 @@ def _pass(
     """One pass over all tiles, row by row."""
     for tile in tiles:
         before = None if drafts is None else drafts[tile.number]
-        doubt = None if crowding is None else crowding.doubt(*tile.window)
-        yield tile, solve_tile(source[tile.window], tile.window, whole, before, doubt)
+        around = None if crowding is None else crowding.around(*tile.window)
+        yield tile, solve_tile(source[tile.window], tile.window, whole, before, around)
         ticks()
 
 

@@ -200,7 +200,7 @@ def check_angle(device: Device) -> Row:
 
 def check_presence(device: Device) -> Row:
     """Doubt of the second pass."""
-    from udg.presence import reweighting
+    from udg.doubt import reweighting
 
     rng = np.random.default_rng(4)
     rain, doubt = rng.random((150, 190)).astype(np.float32) ** 4, 1 + rng.random((150, 190))

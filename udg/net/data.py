@@ -64,7 +64,7 @@ class TrainingPicture:
     target : Tensor, shape (1, H, W), float16, optional
         Rain that `udg.solve` found.
     doubt : Tensor, shape (1, H, W), float32, optional
-        Where rain is crowded (`udg.presence.Crowding`), at least 1.
+        Where rain is crowded (`udg.doubt.Crowding`), at least 1.
     """
 
     name: str

@@ -31,6 +31,7 @@ from torch.optim.swa_utils import get_ema_multi_avg_fn
 
 from udg._version import __version__
 from udg.batch import make_folder
+from udg.doubt import Crowding, reweighting
 from udg.errors import Diverged, FileError, InvalidInput
 from udg.files import plain_errors, quantize, replacing, write, write_bytes
 from udg.net.data import (
@@ -62,7 +63,6 @@ from udg.net.network import PARTS, Config, Layers, UDGNet
 from udg.net.parallel import Processes, processes
 from udg.net.pretrained import from_pretrained, save_pretrained
 from udg.net.rotation import rotate, unrotate
-from udg.presence import Crowding, reweighting
 
 __all__ = [
     "AUTHORS_TRAINING",
@@ -151,8 +151,8 @@ class TrainConfig:
     reweight : float
         With `envelope`: the part of the steps after which `lam_r` is weighed, pixel by pixel, as in
         the second pass of `udg.solve`: by where the rain that was found until then is crowded
-        (`udg.presence.Crowding`), and by the rain that the stream finds in each step
-        (`udg.presence.reweighting`); 1 never does.
+        (`udg.doubt.Crowding`), and by the rain that the stream finds in each step
+        (`udg.doubt.reweighting`); 1 never does.
     distill : float
         Weight of the distance of the layers from those that `udg.solve` finds, summed over pixels;
         0 does without.
@@ -870,7 +870,9 @@ def _second_pass(config: TrainConfig, step: int) -> bool:
     return config.reweight < 1 and since >= config.reweight * steps
 
 
-def _crowded(net: UDGNet, pictures: Sequence[TrainingPicture]) -> list[tuple[Tensor, Tensor]]:
+def _crowded(
+    net: UDGNet, pictures: Sequence[TrainingPicture]
+) -> list[tuple[Tensor, Tensor, Tensor]]:
     """Block means of each picture, from the rain that is found now: all that `Crowding` needs."""
     means = []
     for picture in pictures:
@@ -887,14 +889,16 @@ def _crowded(net: UDGNet, pictures: Sequence[TrainingPicture]) -> list[tuple[Ten
 
 
 def _doubted(
-    pictures: Sequence[TrainingPicture], means: list[tuple[Tensor, Tensor]]
+    pictures: Sequence[TrainingPicture], means: list[tuple[Tensor, Tensor, Tensor]]
 ) -> list[TrainingPicture]:
     """The pictures, and where rain is doubted in each."""
     doubted = []
-    for picture, (rain, busy) in zip(pictures, means, strict=True):
+    for picture, (rain, squared, busy) in zip(pictures, means, strict=True):
         height, width = picture.light.shape[-2:]
-        crowding = Crowding((height, width), picture.angle, (rain.numpy(), busy.numpy()))
-        doubt = crowding.doubt(slice(0, height), slice(0, width))
+        crowding = Crowding(
+            (height, width), picture.angle, (rain.numpy(), squared.numpy(), busy.numpy())
+        )
+        doubt = crowding.around(slice(0, height), slice(0, width)).doubt()
         doubted.append(replace(picture, doubt=torch.from_numpy(doubt)[None]))
     return doubted
 

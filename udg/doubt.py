@@ -1,0 +1,407 @@
+"""Where rain that was found is in doubt: a factor on `lam_r` at each pixel, for the next pass.
+
+Eq. 3 takes any thin bright line along the streaks for rain: a fence, letters, the edge of a wall.
+Rain is everywhere, and its streaks look alike; what is found is doubted
+
+- where there is much more of it than elsewhere, or little beside the scene's own differences
+  (`Crowding`),
+- where a line does not look like a streak (`traits`, `log_odds`): it stands on an edge of the
+  scene, is brighter than the picture's rain, coloured, or sharper or longer than streaks are,
+- and where it is faint; where it is bright and beyond doubt, it is freed from its penalty's bias
+  (`reweighting`).
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Callable, Iterator
+from functools import cache, cached_property
+from importlib.resources import files
+from typing import Any, NamedTuple
+
+import numpy as np
+from array_api_compat import array_namespace
+
+from udg.backend import clip, ndimage_of
+from udg.image import BlockMeans
+
+__all__ = [
+    "Crowding",
+    "Surroundings",
+    "Traits",
+    "activity",
+    "doubts",
+    "likeness",
+    "log_odds",
+    "reweighting",
+    "traits",
+]
+
+Array = Any
+Floats = np.ndarray[Any, np.dtype[Any]]
+Means = tuple[Floats, Floats, Floats]
+
+# Crowding.
+_NEIGHBOURHOOD = 0.08  # σ over which rain should be even, as a part of the shorter side
+_NEIGHBOURS = 25.0  # … but at least so many pixels, for streaks are long
+_TOLERATED = 1.5  # times the mean density that is not yet suspect
+_CROWDED = 2.0  # power of the excess density
+_BUSY = 3.0  # times the rain that a scene may differ along the streaks without being suspect
+_NEXT_TO_NOTHING = 2e-3  # density of rain below which it does not matter
+_MOST_DOUBT = 6.0
+
+# Traits, in pixels. Filters reach no further than _REACH rows.
+_GREY_LEVELS = 2 / 255  # below which logarithms tell nothing
+_LINE, _LONG_LINE = 9, 61
+_ASIDE = 3  # from the middle of a streak to the scene beside it
+_REACH = 80
+
+# Doubt from odds.
+_SURE = math.log(1.5)  # log-odds from which on a line is not in doubt
+_TRUST = 0.9  # power of the odds
+_UNLIKE_RAIN = 30.0  # the most
+_ONE_STREAK = 10.0  # σ along a streak over which its odds are averaged
+
+# Reweighting.
+_FAINT = 3.0  # rain of this brightness, in units of lam_r, …
+_FAINT_DOUBT = 0.75  # … keeps this part of its doubt; brighter rain less
+
+_AT_ONCE = 1 << 18  # pixels whose temporary arrays may be held
+
+
+class Surroundings(NamedTuple):
+    """What is around each pixel after a pass.
+
+    Attributes
+    ----------
+    density : array, shape (H, W)
+        Mean rain.
+    busy : array, shape (H, W)
+        Mean of the scene's `activity`.
+    usual : float
+        Mean rain of the whole picture.
+    streak : float
+        Light of a usual streak: mean square over mean of the rain, the median of all places.
+    """
+
+    density: Array
+    busy: Array
+    usual: float
+    streak: float
+
+    def doubt(self) -> Array:
+        """Doubt, at least 1: of crowds, and of what the scene's own details outweigh."""
+        density, busy, usual, _ = self
+        crowded = clip((density / (_TOLERATED * (usual + 1e-4))) ** _CROWDED, 1, _MOST_DOUBT)
+        return crowded * clip(busy / (_BUSY * (density + _NEXT_TO_NOTHING)), 1, _MOST_DOUBT)
+
+    def turned(self, turn: Callable[[Floats], Array]) -> Surroundings:
+        """The same in a frame to which ``turn`` turns a plane."""
+        return self._replace(density=turn(self.density), busy=turn(self.busy))
+
+
+class Crowding:
+    """Density of rain and the scene's own differences around each place, after a pass.
+
+    From means over blocks of the whole picture, in the picture's frame. Feed it what a pass found
+    from top to bottom with `add`, then ask for a window with `around`.
+
+    Parameters
+    ----------
+    shape : (int, int) or (int, int, int)
+        Of the picture.
+    angle : float
+        Of the streaks, degrees clockwise from vertical.
+    means : (array, array, array), optional
+        Means over blocks of side ``step`` of the rain, of its square and of the scene's `activity`,
+        if they are known: nothing is to be added then.
+
+    Attributes
+    ----------
+    step : int
+        Side of the blocks in pixels.
+    """
+
+    def __init__(self, shape: tuple[int, ...], angle: float, means: Means | None = None) -> None:
+        self._sigma = max(_NEIGHBOURS, _NEIGHBOURHOOD * min(shape[:2]))
+        self.step = max(1, min(int(self._sigma / 4), *shape[:2]))
+        self._angle, self._given = angle, means
+        self._sums = tuple(BlockMeans(shape[:2], self.step) for _ in range(3))
+        self._last: tuple[int, Floats] | None = None
+
+    def add(self, top: int, rain: Floats, light: Floats) -> None:
+        """Take all rows from ``top`` on of the rain and of the light it was found in, (rows, W)."""
+        found, squared, busy = self._sums
+        found.add(top, rain)
+        squared.add(top, rain**2)
+        scene = light - rain
+        if self._last is not None:  # whose differences to the next row are known now
+            top, row = self._last
+            scene = np.concatenate([row, scene])
+        busy.add(top, activity(scene, self._angle)[:-1])
+        self._last = top + len(scene) - 1, scene[-1:]
+
+    def means(self) -> Means:
+        """Means over blocks of what was added, with which this can be made again."""
+        if self._given is None:
+            assert self._last is not None
+            top, row = self._last
+            self._sums[2].add(top, activity(row, self._angle))
+            found, squared, busy = (sums.result() for sums in self._sums)
+            self._given = found, squared, busy
+        return self._given
+
+    def around(self, rows: slice, columns: slice) -> Surroundings:
+        """Surroundings of a window's pixels, float32."""
+        density, squared, busy = self._coarse
+        places = [
+            np.clip((np.arange(side.start, side.stop) + 0.5) / self.step - 0.5, 0, count - 1)
+            for side, count in zip((rows, columns), density.shape, strict=True)
+        ]
+        planes = (np.asarray(_bilinear(plane, *places), np.float32) for plane in (density, busy))
+        streak = np.median((squared + 1e-8) / (density + 1e-4))
+        return Surroundings(*planes, float(density.mean()), float(streak))
+
+    @cached_property
+    def _coarse(self) -> Means:
+        """Density, mean square and activity of every block with its neighbours."""
+        from scipy.ndimage import gaussian_filter
+
+        density, squared, busy = (
+            gaussian_filter(means, self._sigma / self.step, mode="nearest")
+            for means in self.means()
+        )
+        return density, squared, busy
+
+
+def activity(scene: Floats, angle: float) -> Floats:
+    """How much a scene differs from one pixel to the next in the streaks' direction.
+
+    Differences across would hold what is left of the rain.
+
+    Parameters
+    ----------
+    scene : array, shape (H, W)
+    angle : float
+        Of the streaks, degrees clockwise from vertical.
+
+    Returns
+    -------
+    array, shape (H, W)
+        Per pixel of length; 0 in the last row.
+    """
+    # Where a streak through a pixel meets the next row: up to one column to the left (/) or right.
+    theta = math.radians(angle)
+    part = abs(math.tan(theta))
+    below = scene[1:]
+    columns = (below[:, :1], below[:, :-1]) if theta > 0 else (below[:, 1:], below[:, -1:])
+    beside = np.concatenate(columns, axis=1)
+    result = np.zeros_like(scene)
+    result[:-1] = math.cos(theta) * np.abs((1 - part) * below + part * beside - scene[:-1])
+    return result
+
+
+class Traits(NamedTuple):
+    """What tells a streak from a line of the scene, at each pixel of the solved frame.
+
+    All but `colour` are logarithms of ratios, in which two grey levels are added to both sides.
+
+    Attributes
+    ----------
+    crowd : array
+        Density of rain around, to that of the whole picture.
+    busy : array
+        The scene's own differences around, to the density of rain.
+    bright : array
+        The line's light, to that of a usual streak.
+    edge : array
+        How much the scene differs from one side of the line to the other, to the line's light.
+    colour : array, in [−1, 2]
+        How much the brightest channel follows the line, to the darkest: 1 for grey light, less
+        on ground so bright that little can be added.
+    long : array
+        Mean of the line over 61 pixels, to that over 9.
+    sharp : array
+        Steepest flank, to the highest light.
+    wide : array
+        Mean of the line over 9 pixels across, to its highest light there.
+    """
+
+    crowd: Array
+    busy: Array
+    bright: Array
+    edge: Array
+    colour: Array
+    long: Array
+    sharp: Array
+    wide: Array
+
+
+def traits(Y: Array, R: Array, brightest: Array, around: Surroundings) -> Traits:
+    """Collect what tells streaks from lines of the scene.
+
+    Parameters
+    ----------
+    Y, R : array, shape (H, W)
+        Light and the rain that a pass found in it, streaks vertical.
+    brightest : array, shape (H, W)
+        Brightest colour channel, in the same frame.
+    around : Surroundings
+        In the same frame.
+
+    Returns
+    -------
+    Traits
+        Shape (H, W) each.
+    """
+    of, X = ndimage_of(R), Y - R
+
+    def mean(plane: Array, size: int, axis: int) -> Array:
+        return of.uniform_filter1d(plane, size, axis, mode="nearest")
+
+    def along(plane: Array, sigma: float) -> Array:
+        return of.gaussian_filter1d(plane, sigma, 0, mode="nearest")
+
+    def stands_out(plane: Array) -> Array:
+        return plane - mean(plane, _LINE, 1)
+
+    line = along(R, 5.0)
+    both = 2 * _ASIDE + 1
+    sides = along(abs(of.correlate1d(X, [-1, *[0] * (both - 2), 1], 1, mode="nearest")), 4.0)
+    flank = of.maximum_filter1d(abs(of.correlate1d(R, [-1, 1, 0], 1, mode="nearest")), 3, 1)
+    peak = of.maximum_filter1d(R, 5, 1)
+    thin = along(R, 3.0)
+    followed, itself = (mean(stands_out(u) * R, 15, 0) for u in (brightest, Y))
+    return Traits(
+        crowd=_log_ratio(around.density, around.usual),
+        busy=_log_ratio(around.busy, around.density),
+        bright=_log_ratio(R, around.streak),
+        edge=_log_ratio(sides, line),
+        colour=clip(followed / (itself + 1e-5), -1, 2),
+        long=_log_ratio(mean(R, _LONG_LINE, 0), mean(R, _LINE, 0)),
+        sharp=_log_ratio(along(flank, 3.0), along(peak, 3.0)),
+        wide=_log_ratio(mean(thin, _LINE, 1) * _LINE, of.maximum_filter1d(thin, _LINE, 1)),
+    )
+
+
+def log_odds(what: Traits) -> Array:
+    """Log-odds that a line is a streak: a regression on rain rendered over photographs.
+
+    Parameters
+    ----------
+    what : Traits
+
+    Returns
+    -------
+    array
+        benchmarks/likeness.py fits the coefficients: a dozen tanh of sums, added up.
+    """
+    model, xp = _regression(), array_namespace(what.bright)
+    scaled = [
+        clip((trait - centre) / scale, -3, 3)
+        for trait, centre, scale in zip(what, model["centre"], model["scale"], strict=True)
+    ]
+    total = xp.full_like(what.bright, model["bias"])
+    for out, inner_bias, inner in zip(
+        model["outer"], model["inner_bias"], model["inner"], strict=True
+    ):
+        angle = inner[0] * scaled[0] + inner_bias
+        for weight, trait in zip(inner[1:], scaled[1:], strict=True):
+            angle += weight * trait
+        total += out * xp.tanh(angle)
+    return total
+
+
+def likeness(odds: Array) -> Array:
+    """Doubt, at least 1, of lines from their log-odds of being streaks."""
+    return array_namespace(odds).exp(clip(_TRUST * (_SURE - odds), 0, math.log(_UNLIKE_RAIN)))
+
+
+def _of_streaks(odds: Array, R: Array) -> Array:
+    """Odds of whole streaks: their mean along each, by its light."""
+    of, light = ndimage_of(R), R + 1e-3
+    total, weight = (
+        of.gaussian_filter1d(u, _ONE_STREAK, 0, mode="nearest") for u in (odds * light, light)
+    )
+    return total / weight
+
+
+def reweighting(rain: Array, doubt: Array, lam_r: float) -> Array:
+    """Factor on the doubt that frees found rain from the bias of its penalty.
+
+    Small where R is bright, so that a second pass takes all of a streak, and large where R is
+    next to nothing (reweighted ℓ1; Candès, Wakin, Boyd 2008). The more a place is in doubt, the
+    less its rain is freed.
+
+    Parameters
+    ----------
+    rain : array, shape (H, W)
+        A first estimate of R.
+    doubt : array, shape (H, W)
+        At least 1.
+    lam_r : float
+        The weight that held R down in the first estimate: it tells what is next to nothing.
+
+    Returns
+    -------
+    array, shape (H, W)
+    """
+    xp, faint = array_namespace(rain), max(_FAINT * lam_r, 1e-6)
+    factor = 2 * _FAINT_DOUBT * faint / (rain + faint)
+    return xp.where(factor < 1, factor ** (doubt**-2), factor)
+
+
+def doubts(Y: Array, R: Array, brightest: Array, around: Surroundings, lam_r: float) -> Array:
+    """All doubts after a pass, as a factor on lam_r.
+
+    Parameters
+    ----------
+    Y, R, brightest, around
+        As for `traits`.
+    lam_r : float
+        Weight of the pass.
+
+    Returns
+    -------
+    array, shape (H, W)
+        Positive; below 1 for rain that is beyond doubt.
+    """
+    result = array_namespace(R).empty_like(R)
+    for rows, part in _bands(*R.shape):
+        own = slice(rows.start - part.start, rows.stop - part.start)
+        here = around.turned(lambda plane, part=part: plane[part])
+        odds = log_odds(traits(Y[part], R[part], brightest[part], here))
+        doubt = (here.doubt() * likeness(_of_streaks(odds, R[part])))[own]
+        result[rows] = doubt * reweighting(R[rows], doubt, lam_r)
+    return result
+
+
+def _bands(height: int, width: int) -> Iterator[tuple[slice, slice]]:
+    """Rows in parts of a few hundred thousand pixels, and each with what its filters reach."""
+    step = max(_REACH, _AT_ONCE // width)
+    for top in range(0, height, step):
+        rows = slice(top, min(height, top + step))
+        yield rows, slice(max(0, top - _REACH), min(height, rows.stop + _REACH))
+
+
+def _log_ratio(above: Array, below: Array | float) -> Array:
+    xp = array_namespace(above)
+    return xp.log((clip(above, 0, None) + _GREY_LEVELS) / (below + _GREY_LEVELS))
+
+
+@cache
+def _regression() -> dict[str, Any]:
+    text = (files("udg") / "assets" / "likeness.json").read_text(encoding="utf-8")
+    return dict(json.loads(text))
+
+
+def _bilinear(coarse: Floats, rows: Floats, columns: Floats) -> Floats:
+    """`coarse` at all pairs of fractional rows and columns, one axis after the other."""
+    for axis, places in ((0, rows), (1, columns)):
+        below = np.floor(places).astype(np.int64)
+        above = np.minimum(below + 1, coarse.shape[axis] - 1)
+        part = np.reshape(places - below, (-1, 1) if axis == 0 else (1, -1)).astype(np.float32)
+        lower, upper = (np.take(coarse, index, axis=axis) for index in (below, above))
+        coarse = (1 - part) * lower + part * upper
+    return coarse
