@@ -138,9 +138,9 @@ def test_crowded_rain_is_doubted():
     assert doubt[..., :30].min() > 1.5
     assert doubt[..., 90:].max() < 1.1
     assert doubted[1].doubt.max() == 1
-    crowding = udg.presence.Crowding((80, 120), 0.0)
+    crowding = udg.doubt.Crowding((80, 120), 0.0)
     crowding.add(0, 0.9 * plane[0].numpy(), (plane[0] + 0.2).numpy())
-    expected = crowding.doubt(slice(0, 80), slice(0, 120))
+    expected = crowding.around(slice(0, 80), slice(0, 120)).doubt()
     np.testing.assert_allclose(doubt[0], expected, rtol=1e-3)
     crops = Sampler(doubted[:1], 32, flips=False).batch(0, 2)
     assert crops.doubts.shape == crops.images.shape

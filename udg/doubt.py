@@ -159,9 +159,11 @@ class Crowding:
             np.clip((np.arange(side.start, side.stop) + 0.5) / self.step - 0.5, 0, count - 1)
             for side, count in zip((rows, columns), density.shape, strict=True)
         ]
-        planes = (np.asarray(_bilinear(plane, *places), np.float32) for plane in (density, busy))
+        around, busy_around = (
+            np.asarray(_bilinear(plane, *places), np.float32) for plane in (density, busy)
+        )
         streak = np.median((squared + 1e-8) / (density + 1e-4))
-        return Surroundings(*planes, float(density.mean()), float(streak))
+        return Surroundings(around, busy_around, float(density.mean()), float(streak))
 
     @cached_property
     def _coarse(self) -> Means:
@@ -370,7 +372,7 @@ def doubts(Y: Array, R: Array, brightest: Array, around: Surroundings, lam_r: fl
     result = array_namespace(R).empty_like(R)
     for rows, part in _bands(*R.shape):
         own = slice(rows.start - part.start, rows.stop - part.start)
-        here = around.turned(lambda plane, part=part: plane[part])
+        here = around._replace(density=around.density[part], busy=around.busy[part])
         odds = log_odds(traits(Y[part], R[part], brightest[part], here))
         doubt = (here.doubt() * likeness(_of_streaks(odds, R[part])))[own]
         result[rows] = doubt * reweighting(R[rows], doubt, lam_r)

@@ -958,7 +958,7 @@ class _State:
     data: str = ""
     step: int = 0
     seconds: float = 0.0
-    crowded: list[tuple[Tensor, Tensor]] = field(default_factory=list)  # of each picture
+    crowded: list[tuple[Tensor, Tensor, Tensor]] = field(default_factory=list)  # of each picture
     history: list[dict[str, float]] = field(default_factory=list)
     pending: dict[str, Tensor] = field(default_factory=dict)  # sums since the last row …
     counted: int = 0  # … over so many steps
