@@ -21,20 +21,29 @@ from udg.errors import InvalidImage
 __all__ = [
     "BlockMeans",
     "DataRange",
+    "Light",
     "Overview",
     "PreparedImage",
+    "balanced",
     "check_shape",
+    "light_colour",
     "prepare",
     "shrunk",
 ]
 
 Array = Any  # NumPy, CuPy or torch; the namespace is taken from the value
 DataRange = float | tuple[float, float]
+Light = tuple[float, ...]  # what each channel has of the rain's light; see `light_colour`
 
 # Full-range luma of ITU-R BT.601: the grey in which rain is found.
 # `udg.metrics` has the 16–235 variant, which is for measuring only.
 _LUMA = (0.299, 0.587, 0.114)
 _THUMBNAIL = 720
+
+# Coloured light.
+_LIT = 0.15  # part of the brightest channel's light from which on a channel has light …
+_ALMOST_ALL = 75  # … in this percentage of the pixels, with which coloured things are not enough
+_BLACK = 0.04  # light below which a pixel tells no colour
 
 
 @dataclass(frozen=True)
@@ -85,15 +94,25 @@ class PreparedImage:
         """Size of the thumbnail relative to a picture's, at most 1."""
         return min(1.0, _THUMBNAIL / max(shape[:2]))
 
-    def darkest(self) -> Array:
+    def darkest(self, light: Light | None = None) -> Array:
         """Darkest colour channel, pixel by pixel, as float32 in [0, 1], shape ``(H, W)``.
 
         Rain adds the same light to every channel, so it shows here in full, while coloured things
         lose most of their contrast. Light that is not in every channel is not rain's.
+
+        Parameters
+        ----------
+        light : tuple of float, optional
+            `light_colour` of the picture. Channels without light are left out, for they have no
+            room for rain; the others are divided by it.
         """
-        xp, least = array_namespace(self.pixels), self._colour(0)
-        for channel in range(1, self.colours):
-            least = xp.minimum(least, self._colour(channel))
+        xp, least = array_namespace(self.pixels), None
+        for channel in range(self.colours):
+            if light is not None and light[channel] < _LIT:
+                continue
+            plane = self._colour(channel)
+            plane = plane if light is None else plane / light[channel]
+            least = plane if least is None else xp.minimum(least, plane)
         return least
 
     def _colour(self, channel: int) -> Array:
@@ -102,7 +121,7 @@ class PreparedImage:
         plane = pixels if pixels.ndim == 2 else pixels[:, :, channel]
         return (xp.astype(plane, xp.float32) - self.low) / (self.high - self.low)
 
-    def subtract(self, rain: Array) -> Array:
+    def subtract(self, rain: Array, light: Light | None = None) -> Array:
         """Image minus ``rain`` in every colour channel, never below or above the range.
 
         Parameters
@@ -110,6 +129,8 @@ class PreparedImage:
         rain : array, shape (H, W) or (H, W, colours)
             The same for every colour, or each its own; in units of the full range: 1 is
             ``high - low``.
+        light : tuple of float, optional
+            `light_colour` of the picture: each channel loses so many times the rain.
 
         Returns
         -------
@@ -122,7 +143,8 @@ class PreparedImage:
         if result.ndim == 2:
             return clip(result - layer, self.low, self.high)
         for channel in range(self.colours):  # one at a time: pictures are large
-            result[:, :, channel] -= layer if layer.ndim == 2 else layer[:, :, channel]
+            part = layer if layer.ndim == 2 else layer[:, :, channel]
+            result[:, :, channel] -= part if light is None else light[channel] * part
             plane = clip(result[:, :, channel], self.low, self.high, in_place=True)
             result[:, :, channel] = plane
         return result
@@ -146,6 +168,58 @@ class Overview:
     def luma(self) -> np.ndarray[Any, Any]:
         """`small`: luma, as far as directions are concerned."""
         return self.small
+
+
+def light_colour(thumbnail: np.ndarray[Any, Any]) -> Light | None:
+    """What each channel has of the light in a picture, if some have next to none of it.
+
+    Under a sodium lamp there is no blue for rain to add, so its streaks cannot show in the darkest
+    channel. A channel is without light where almost all of a picture has almost none of it:
+    coloured things leave some of a picture as it is.
+
+    Parameters
+    ----------
+    thumbnail : array, shape (h, w, colours)
+        `PreparedImage.thumbnail`.
+
+    Returns
+    -------
+    tuple of float or None
+        The median part, in (0, 1], of a pixel's brightest channel; at least 0.15 where a channel
+        has light, less where not. None in usual light, and in pictures that are grey or black.
+    """
+    brightest = thumbnail.max(axis=2)
+    seen = brightest > _BLACK
+    if thumbnail.shape[2] == 1 or 100 * seen.mean() < 100 - _ALMOST_ALL:
+        return None
+    parts = thumbnail[seen] / brightest[seen][:, None]
+    lit = np.percentile(parts, _ALMOST_ALL, axis=0) >= _LIT
+    if lit.all() or not lit.any():
+        return None
+    usual = np.median(parts, axis=0).astype(float)
+    return tuple(np.where(lit, np.maximum(usual, _LIT), usual).tolist())
+
+
+def balanced(thumbnail: np.ndarray[Any, Any], light: Light | None) -> np.ndarray[Any, Any]:
+    """The channels that have light, as they would be in white light.
+
+    Parameters
+    ----------
+    thumbnail : array, shape (h, w, colours)
+        `PreparedImage.thumbnail`.
+    light : tuple of float or None
+        `light_colour` of the picture; None leaves it as it is.
+
+    Returns
+    -------
+    array, shape (h, w, lit channels)
+        At most 1.
+    """
+    if light is None:
+        return thumbnail
+    colour = np.asarray(light, np.float32)
+    lit = colour >= np.float32(_LIT)
+    return np.asarray(np.minimum(thumbnail[:, :, lit] / colour[lit], 1))
 
 
 class BlockMeans:

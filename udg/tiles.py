@@ -27,7 +27,16 @@ from udg.backend import to_numpy
 from udg.certificate import Duals
 from udg.errors import InvalidInput
 from udg.files import quantize
-from udg.image import BlockMeans, DataRange, Overview, PreparedImage, check_shape, prepare, shrunk
+from udg.image import (
+    BlockMeans,
+    DataRange,
+    Light,
+    Overview,
+    PreparedImage,
+    check_shape,
+    prepare,
+    shrunk,
+)
 from udg.iteration import Reason, minimize
 from udg.method import Estimate
 from udg.objective import Model, Weights
@@ -190,7 +199,8 @@ class Whole:
     shape : tuple of int
         Of the picture.
     settings : object
-        What `udg.solve` was asked for, with the weights for the picture's contrast.
+        What `udg.solve` was asked for, with the weights for the picture's contrast
+        and the colour of its light.
     data_range : (float, float) or None
         As given to `udg.image.prepare`.
     angle, confidence, rain_level
@@ -593,6 +603,7 @@ def solve_tiles(
         if not layers:
             before = overview.thumbnail
             settings = for_picture(settings, overview)
+            stack.light = settings.light
         direction = find_direction(overview, settings, asked)
         if while_new and not is_new(direction, [layer.angle for layer in layers]):
             break
@@ -610,6 +621,8 @@ def solve_tiles(
         _write(stack, target, rain, slice(0, shape[0]), None, signed, small)
     together = tuple(layers) if len(angles) > 1 else ()
     layer = shrunk(small.result(), shape, PreparedImage.thumbnail_scale(shape))
+    if settings.light is not None:
+        layer = layer[:, :, None] * np.asarray(settings.light, np.float32)
     thumbnail = Thumbnail(before, layer)
     return replace(layers[0], derained=target, rain=rain, layers=together, thumbnail=thumbnail)
 
@@ -683,6 +696,7 @@ class _Stack:
         corner = _read(source, slice(0, 2), slice(0, 2), data_range)
         self.dtype = corner.pixels.dtype
         self.low, self.high = corner.low, corner.high
+        self.light: Light | None = None  # in which colour layers are subtracted
         self._layers: list[np.memmap[Any, Any]] = []
 
     @property
@@ -694,7 +708,7 @@ class _Stack:
         pixels = _window(self._source, *window)
         for layer in self._layers:
             image = PreparedImage(pixels, self.low, self.high)
-            pixels = image.subtract(array_namespace(pixels).asarray(layer[window]))
+            pixels = image.subtract(array_namespace(pixels).asarray(layer[window]), self.light)
         return pixels
 
     def rain(self, window: tuple[slice, slice]) -> Floats:
@@ -884,7 +898,7 @@ def _write(
         if band is not None:
             layer = band[part.start - rows.start : part.stop - rows.start]
             image = PreparedImage(pixels, source.low, source.high)
-            pixels = image.subtract(array_namespace(pixels).asarray(layer))
+            pixels = image.subtract(array_namespace(pixels).asarray(layer), source.light)
             rain = rain + layer
         small.add(part.start, rain)
         target[part] = _as_type(to_numpy(pixels), source.dtype, target.dtype)
