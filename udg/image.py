@@ -10,7 +10,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from array_api_compat import array_namespace, is_array_api_obj, is_numpy_array
@@ -33,7 +33,6 @@ __all__ = [
 
 Array = Any  # NumPy, CuPy or torch; the namespace is taken from the value
 DataRange = float | tuple[float, float]
-Light = tuple[float, ...]  # what each channel has of the rain's light; see `light_colour`
 
 # Full-range luma of ITU-R BT.601: the grey in which rain is found.
 # `udg.metrics` has the 16–235 variant, which is for measuring only.
@@ -44,6 +43,23 @@ _THUMBNAIL = 720
 _LIT = 0.15  # part of the brightest channel's light from which on a channel has light …
 _ALMOST_ALL = 75  # … in this percentage of the pixels, with which coloured things are not enough
 _BLACK = 0.04  # light below which a pixel tells no colour
+_STREAK = 6.0  # σ in pixels of what is broader than streaks
+_BRIGHT = 90  # per cent of the pixels that have smaller details than those that tell rain's colour
+
+
+class Light(NamedTuple):
+    """Coloured light, channel by channel, as parts of the brightest one.
+
+    Attributes
+    ----------
+    colour : tuple of float
+        What a white thing would have; 0 in channels without light.
+    rain : tuple of float
+        What rain has: the same, but where it is 0 rain may be brighter than all else.
+    """
+
+    colour: tuple[float, ...]
+    rain: tuple[float, ...]
 
 
 @dataclass(frozen=True)
@@ -102,16 +118,16 @@ class PreparedImage:
 
         Parameters
         ----------
-        light : tuple of float, optional
+        light : Light, optional
             `light_colour` of the picture. Channels without light are left out, for they have no
             room for rain; the others are divided by it.
         """
         xp, least = array_namespace(self.pixels), None
         for channel in range(self.colours):
-            if light is not None and light[channel] < _LIT:
+            if light is not None and not light.colour[channel]:
                 continue
             plane = self._colour(channel)
-            plane = plane if light is None else plane / light[channel]
+            plane = plane if light is None else plane / light.colour[channel]
             least = plane if least is None else xp.minimum(least, plane)
         return least
 
@@ -129,7 +145,7 @@ class PreparedImage:
         rain : array, shape (H, W) or (H, W, colours)
             The same for every colour, or each its own; in units of the full range: 1 is
             ``high - low``.
-        light : tuple of float, optional
+        light : Light, optional
             `light_colour` of the picture: each channel loses so many times the rain.
 
         Returns
@@ -144,7 +160,7 @@ class PreparedImage:
             return clip(result - layer, self.low, self.high)
         for channel in range(self.colours):  # one at a time: pictures are large
             part = layer if layer.ndim == 2 else layer[:, :, channel]
-            result[:, :, channel] -= part if light is None else light[channel] * part
+            result[:, :, channel] -= part if light is None else light.rain[channel] * part
             plane = clip(result[:, :, channel], self.low, self.high, in_place=True)
             result[:, :, channel] = plane
         return result
@@ -184,9 +200,10 @@ def light_colour(thumbnail: np.ndarray[Any, Any]) -> Light | None:
 
     Returns
     -------
-    tuple of float or None
-        The median part, in (0, 1], of a pixel's brightest channel; at least 0.15 where a channel
-        has light, less where not. None in usual light, and in pictures that are grey or black.
+    Light or None
+        The median part of a pixel's brightest channel, at least 0.15 where a channel has light.
+        Elsewhere, the rain's is told from bright details. None in usual light, and in pictures
+        that are grey or black.
     """
     brightest = thumbnail.max(axis=2)
     seen = brightest > _BLACK
@@ -196,8 +213,24 @@ def light_colour(thumbnail: np.ndarray[Any, Any]) -> Light | None:
     lit = np.percentile(parts, _ALMOST_ALL, axis=0) >= _LIT
     if lit.all() or not lit.any():
         return None
-    usual = np.median(parts, axis=0).astype(float)
-    return tuple(np.where(lit, np.maximum(usual, _LIT), usual).tolist())
+    colour = tuple(np.where(lit, np.maximum(np.median(parts, axis=0), _LIT), 0).tolist())
+    light = Light(colour, colour)
+    detail = _detail(balanced(thumbnail, light).min(axis=2))
+    bright = detail >= max(np.percentile(detail, _BRIGHT), 1e-3)
+    if not bright.any():
+        return light
+    rain = [
+        part or float(np.median(_detail(thumbnail[:, :, channel])[bright] / detail[bright]))
+        for channel, part in enumerate(colour)
+    ]
+    return Light(colour, tuple(min(1.0, max(0.0, part)) for part in rain))
+
+
+def _detail(plane: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
+    """Details across columns, as thin as streaks are."""
+    from scipy.ndimage import gaussian_filter1d
+
+    return np.asarray(plane - gaussian_filter1d(plane, _STREAK, axis=1))
 
 
 def balanced(thumbnail: np.ndarray[Any, Any], light: Light | None) -> np.ndarray[Any, Any]:
@@ -207,7 +240,7 @@ def balanced(thumbnail: np.ndarray[Any, Any], light: Light | None) -> np.ndarray
     ----------
     thumbnail : array, shape (h, w, colours)
         `PreparedImage.thumbnail`.
-    light : tuple of float or None
+    light : Light or None
         `light_colour` of the picture; None leaves it as it is.
 
     Returns
@@ -217,8 +250,8 @@ def balanced(thumbnail: np.ndarray[Any, Any], light: Light | None) -> np.ndarray
     """
     if light is None:
         return thumbnail
-    colour = np.asarray(light, np.float32)
-    lit = colour >= np.float32(_LIT)
+    colour = np.asarray(light.colour, np.float32)
+    lit = colour > 0
     return np.asarray(np.minimum(thumbnail[:, :, lit] / colour[lit], 1))
 
 

@@ -149,7 +149,7 @@ def evidence(
     image : PreparedImage or Overview
     angle, confidence : float
         As `udg.estimate_angle` found them.
-    light : tuple of float, optional
+    light : Light, optional
         `udg.image.light_colour` of the picture.
 
     Returns
@@ -203,7 +203,7 @@ def contrast(image: PreparedImage | Overview, light: Light | None = None) -> flo
     Parameters
     ----------
     image : PreparedImage or Overview
-    light : tuple of float, optional
+    light : Light, optional
         `udg.image.light_colour` of the picture.
 
     Returns
@@ -236,7 +236,7 @@ def adapted(
     image : PreparedImage or Overview
     widen : bool
         False keeps their proportions, and so the sizes of streaks.
-    light : tuple of float, optional
+    light : Light, optional
         `udg.image.light_colour` of the picture.
 
     Returns

@@ -622,7 +622,7 @@ def solve_tiles(
     together = tuple(layers) if len(angles) > 1 else ()
     layer = shrunk(small.result(), shape, PreparedImage.thumbnail_scale(shape))
     if settings.light is not None:
-        layer = layer[:, :, None] * np.asarray(settings.light, np.float32)
+        layer = layer[:, :, None] * np.asarray(settings.light.rain, np.float32)
     thumbnail = Thumbnail(before, layer)
     return replace(layers[0], derained=target, rain=rain, layers=together, thumbnail=thumbnail)
 
