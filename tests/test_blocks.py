@@ -74,6 +74,7 @@ def test_equals_tiles(scheduler):
         (picture((120, 100, 3), np.float32) * 50 + 10, {"data_range": (10.0, 60.0)}),
         (picture((120, 100)), {"model": "signed", "angle": 8, "max_iter": 200, "tol": 0.1}),
         (picture(), {"angle_per_tile": True, "passes": 3}),
+        (picture(dtype=np.float32) * np.float32([1, 0.5, 0.04]), {"angle": [8.0, -20.0]}),
     ],
 )
 def test_equals_tiles_for_every_kind_of_picture_and_option(array, options):

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from udg import InvalidImage
-from udg.image import prepare
+from udg.image import Light, balanced, light_colour, prepare
 
 
 def test_luma_is_bt601_full_range():
@@ -106,3 +106,39 @@ def test_unusable_ranges_are_refused(data_range):
 def test_values_outside_a_given_range_are_refused():
     with pytest.raises(InvalidImage, match="right data_range"):
         prepare(np.full((3, 3), 300, np.uint16), data_range=255)
+
+
+def test_a_channel_without_light_is_told_from_coloured_things(rng):
+    white = 0.2 + 0.6 * rng.random((40, 60, 3), dtype=np.float32) ** 0.3
+    sodium = white * np.float32([1, 0.5, 0.04])
+    (red, green, none), (*_, blue) = light_colour(sodium)
+    assert red == 1
+    assert 0.4 < green < 0.6
+    assert none == 0
+    assert 0 < blue < 0.06
+    things = white.copy()
+    things[:, :35] = sodium[:, :35]  # more than half of the picture
+    black = np.zeros_like(white)
+    black[:8] = sodium[:8]  # too little to tell
+    for usual in (
+        white,
+        things,
+        black,
+        white[:, :, :1],
+        0.02 * sodium,
+        np.repeat(white[..., :1], 3, 2),
+    ):
+        assert light_colour(usual) is None
+
+
+def test_the_light_is_white_again_without_its_colour(rng):
+    white = 0.2 + 0.5 * rng.random((20, 30, 3), dtype=np.float32)
+    light = Light((1.0, 0.5, 0.0), (1.0, 0.5, 0.04))
+    sodium = white * np.float32(light.rain)
+    expected = white[:, :, :2].min(axis=2)
+    np.testing.assert_allclose(prepare(sodium).darkest(light), expected, rtol=1e-6)
+    np.testing.assert_allclose(balanced(sodium, light).min(axis=2), expected, rtol=1e-6)
+    rain = np.full((20, 30), 0.1, np.float32)
+    np.testing.assert_allclose(
+        prepare(sodium).subtract(rain, light), (white - 0.1) * np.float32(light.rain), atol=1e-6
+    )

@@ -340,3 +340,31 @@ def test_trace_joins_the_histories_of_all_passes(rainy):
     assert last[-1].seconds == pytest.approx(result.seconds)
     assert udg.solve(rainy, angle=0).trace == udg.solve(rainy, angle=0).drafts == ()
     assert udg.solve(rainy, angle=0, passes=1, history=True).drafts == ()
+
+
+def test_rain_in_coloured_light_goes_as_in_white_light():
+    y, x = np.mgrid[:160, :160] / np.float32(160)
+    clean = np.stack([0.35 + 0.2 * x, 0.4 + 0.2 * y, 0.45 - 0.1 * x * y], axis=2)
+    rainy = udg.synthesize(clean, angle=8, seed=3).rainy
+    sodium = np.float32([1, 0.5, 0.04])
+    usual, coloured = udg.solve(rainy), udg.solve(rainy * sodium)
+    assert usual.rain_level == coloured.rain_level == 1
+    left, in_light = (
+        np.abs(result.derained - truth).mean() / np.abs(given - truth).mean()
+        for result, truth, given in (
+            (usual, clean, rainy),
+            (coloured, clean * sodium, rainy * sodium),
+        )
+    )
+    assert left < 0.5, left
+    assert in_light < 1.1 * left
+    assert float(coloured.derained.min()) >= 0
+
+
+@pytest.mark.parametrize("channels", [1, 3, 4])
+def test_usual_light_is_taken_as_it_is(channels, rainy, monkeypatch):
+    picture = np.repeat(rainy[:, :, None], channels, axis=2)
+    found = udg.solve(picture)
+    monkeypatch.setattr("udg.settings.light_colour", lambda thumbnail: None)
+    np.testing.assert_array_equal(found.derained, udg.solve(picture).derained)
+    np.testing.assert_array_equal(found.derained[..., 0], (picture[..., 0] - found.rain).clip(0, 1))

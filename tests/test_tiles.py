@@ -300,3 +300,17 @@ def test_reduced_is_the_picture_shrunk(street, monkeypatch):
     np.testing.assert_allclose(small[..., 1].mean(), (street // 2).mean() / 255, rtol=0.01)
     same = tiles.reduced(colours, 1000)
     np.testing.assert_allclose(same, colours[..., :3] / np.float32(255), rtol=1e-6)
+
+
+def test_coloured_light_is_decided_for_the_whole_picture(street):
+    sodium = street[:, :, None] / np.float32(255) * np.float32([1, 0.5, 0.04])
+    options = {"angle": 10, "passes": 1, "tol": 1e-3}
+    whole = udg.solve(sodium, **options)
+    one = udg.solve_tiles(sodium, **options)
+    np.testing.assert_allclose(one.derained, whole.derained, atol=1e-5)
+    tiled = udg.solve_tiles(sodium, tile=120, overlap=40, **options)
+    assert np.percentile(np.abs(tiled.derained - whole.derained), 99) < 1 / 255
+    np.testing.assert_allclose(tiled.thumbnail.after, tiled.derained, atol=1e-5)
+    layers = udg.solve_tiles(sodium, **{**options, "angle": [10, -20]})
+    expected = udg.solve(sodium, **{**options, "angle": [10, -20]})
+    np.testing.assert_allclose(layers.derained, expected.derained, atol=1e-3)

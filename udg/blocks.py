@@ -188,7 +188,7 @@ def solve_blocks(
         decided = _decided(pixels, asked, decisions)
         windows = _windows(pixels, overlap)
         rain, gap = _rain(pixels, windows, decided, grid, settings.passes)
-        pixels = _difference(windows, rain, grid, (low, high))
+        pixels = _difference(windows, rain, decided, grid, (low, high))
         derained = pixels if array.ndim == 3 else pixels[:, :, 0]
         decisions.append(decided)
         layers.append(
@@ -454,15 +454,21 @@ def _pass(
 
 
 def _difference(
-    windows: da.Array, rain: da.Array, grid: _Grid, data_range: tuple[float, float]
+    windows: da.Array,
+    rain: da.Array,
+    decided: da.Array,
+    grid: _Grid,
+    data_range: tuple[float, float],
 ) -> da.Array:
     """The chunks without rain."""
     name = f"udg-derained-{rain.name}"
     tasks = {}
     for place, tile in grid.tiles.items():
         subtract = partial(_subtract, _from(tile.window, grid.owns[place]), data_range)
-        tasks[name, *place, 0] = subtract, (windows.name, *place, 0), (rain.name, *place)
-    return _tasks(name, tasks, (grid.rows, grid.columns, windows.chunks[2]), [windows, rain])
+        given = (windows.name, *place, 0), (rain.name, *place), (decided.name,)
+        tasks[name, *place, 0] = subtract, *given
+    chunks = grid.rows, grid.columns, windows.chunks[2]
+    return _tasks(name, tasks, chunks, [windows, rain, decided])
 
 
 # The tasks
@@ -548,5 +554,7 @@ def _blended(chunk: Window, where: Sequence[Window], parts: Sequence[Floats]) ->
     return rain
 
 
-def _subtract(own: Window, data_range: tuple[float, float], pixels: Array, rain: Floats) -> Array:
-    return PreparedImage(pixels[own], *data_range).subtract(rain)
+def _subtract(
+    own: Window, data_range: tuple[float, float], pixels: Array, rain: Floats, whole: Whole
+) -> Array:
+    return PreparedImage(pixels[own], *data_range).subtract(rain, whole.settings.light)

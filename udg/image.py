@@ -8,9 +8,10 @@ Files are the business of `udg.files`.
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
 from dataclasses import dataclass
-from functools import cached_property
-from typing import Any
+from functools import cached_property, reduce
+from typing import Any, NamedTuple
 
 import numpy as np
 from array_api_compat import array_namespace, is_array_api_obj, is_numpy_array
@@ -21,9 +22,12 @@ from udg.errors import InvalidImage
 __all__ = [
     "BlockMeans",
     "DataRange",
+    "Light",
     "Overview",
     "PreparedImage",
+    "balanced",
     "check_shape",
+    "light_colour",
     "prepare",
     "shrunk",
 ]
@@ -35,6 +39,28 @@ DataRange = float | tuple[float, float]
 # `udg.metrics` has the 16–235 variant, which is for measuring only.
 _LUMA = (0.299, 0.587, 0.114)
 _THUMBNAIL = 720
+
+# Coloured light.
+_LIT = 0.15  # part of the brightest channel's light from which on a channel has light …
+_ALMOST_ALL = 75  # … in this percentage of the pixels, with which coloured things are not enough
+_BLACK = 0.04  # light below which a pixel tells no colour
+_STREAK = 6.0  # σ in pixels of what is broader than streaks
+_BRIGHT = 90  # per cent of the pixels that have smaller details than those that tell rain's colour
+
+
+class Light(NamedTuple):
+    """Coloured light, channel by channel, as parts of the brightest one.
+
+    Attributes
+    ----------
+    colour : tuple of float
+        What a white thing would have; 0 in channels without light.
+    rain : tuple of float
+        What rain has: the same, but where it is 0 rain may be brighter than all else.
+    """
+
+    colour: tuple[float, ...]
+    rain: tuple[float, ...]
 
 
 @dataclass(frozen=True)
@@ -85,23 +111,33 @@ class PreparedImage:
         """Size of the thumbnail relative to a picture's, at most 1."""
         return min(1.0, _THUMBNAIL / max(shape[:2]))
 
-    def darkest(self) -> Array:
+    def darkest(self, light: Light | None = None) -> Array:
         """Darkest colour channel, pixel by pixel, as float32 in [0, 1], shape ``(H, W)``.
 
         Rain adds the same light to every channel, so it shows here in full, while coloured things
         lose most of their contrast. Light that is not in every channel is not rain's.
-        """
-        xp, least = array_namespace(self.pixels), self._colour(0)
-        for channel in range(1, self.colours):
-            least = xp.minimum(least, self._colour(channel))
-        return least
 
-    def brightest(self) -> Array:
+        Parameters
+        ----------
+        light : Light, optional
+            `light_colour` of the picture. Channels without light are left out, for they have no
+            room for rain; the others are divided by it.
+        """
+        xp = array_namespace(self.pixels)
+        return reduce(xp.minimum, self._lit(light))
+
+    def brightest(self, light: Light | None = None) -> Array:
         """Brightest colour channel, as `darkest`."""
-        xp, most = array_namespace(self.pixels), self._colour(0)
-        for channel in range(1, self.colours):
-            most = xp.maximum(most, self._colour(channel))
-        return most
+        xp = array_namespace(self.pixels)
+        return reduce(xp.maximum, self._lit(light))
+
+    def _lit(self, light: Light | None) -> Iterator[Array]:
+        """The channels that have light, as they would be in white light."""
+        for channel in range(self.colours):
+            if light is None:
+                yield self._colour(channel)
+            elif light.colour[channel]:
+                yield self._colour(channel) / light.colour[channel]
 
     def _colour(self, channel: int) -> Array:
         """One channel of `unit`, without making the others."""
@@ -109,7 +145,7 @@ class PreparedImage:
         plane = pixels if pixels.ndim == 2 else pixels[:, :, channel]
         return (xp.astype(plane, xp.float32) - self.low) / (self.high - self.low)
 
-    def subtract(self, rain: Array) -> Array:
+    def subtract(self, rain: Array, light: Light | None = None) -> Array:
         """Image minus ``rain`` in every colour channel, never below or above the range.
 
         Parameters
@@ -117,6 +153,8 @@ class PreparedImage:
         rain : array, shape (H, W) or (H, W, colours)
             The same for every colour, or each its own; in units of the full range: 1 is
             ``high - low``.
+        light : Light, optional
+            `light_colour` of the picture: each channel loses so many times the rain.
 
         Returns
         -------
@@ -129,7 +167,8 @@ class PreparedImage:
         if result.ndim == 2:
             return clip(result - layer, self.low, self.high)
         for channel in range(self.colours):  # one at a time: pictures are large
-            result[:, :, channel] -= layer if layer.ndim == 2 else layer[:, :, channel]
+            part = layer if layer.ndim == 2 else layer[:, :, channel]
+            result[:, :, channel] -= part if light is None else light.rain[channel] * part
             plane = clip(result[:, :, channel], self.low, self.high, in_place=True)
             result[:, :, channel] = plane
         return result
@@ -153,6 +192,75 @@ class Overview:
     def luma(self) -> np.ndarray[Any, Any]:
         """`small`: luma, as far as directions are concerned."""
         return self.small
+
+
+def light_colour(thumbnail: np.ndarray[Any, Any]) -> Light | None:
+    """What each channel has of the light in a picture, if some have next to none of it.
+
+    Under a sodium lamp there is no blue for rain to add, so its streaks cannot show in the darkest
+    channel. A channel is without light where almost all of a picture has almost none of it:
+    coloured things leave some of a picture as it is.
+
+    Parameters
+    ----------
+    thumbnail : array, shape (h, w, colours)
+        `PreparedImage.thumbnail`.
+
+    Returns
+    -------
+    Light or None
+        The median part of a pixel's brightest channel, at least 0.15 where a channel has light.
+        Elsewhere, the rain's is told from bright details. None in usual light, and in pictures
+        that are grey or black.
+    """
+    brightest = thumbnail.max(axis=2)
+    seen = brightest > _BLACK
+    if thumbnail.shape[2] == 1 or 100 * seen.mean() < 100 - _ALMOST_ALL:
+        return None
+    parts = thumbnail[seen] / brightest[seen][:, None]
+    lit = np.percentile(parts, _ALMOST_ALL, axis=0) >= _LIT
+    if lit.all() or not lit.any():
+        return None
+    colour = tuple(np.where(lit, np.maximum(np.median(parts, axis=0), _LIT), 0).tolist())
+    light = Light(colour, colour)
+    detail = _detail(balanced(thumbnail, light).min(axis=2))
+    bright = detail >= max(np.percentile(detail, _BRIGHT), 1e-3)
+    if not bright.any():
+        return light
+    rain = [
+        part or float(np.median(_detail(thumbnail[:, :, channel])[bright] / detail[bright]))
+        for channel, part in enumerate(colour)
+    ]
+    return Light(colour, tuple(min(1.0, max(0.0, part)) for part in rain))
+
+
+def _detail(plane: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
+    """Details across columns, as thin as streaks are."""
+    from scipy.ndimage import gaussian_filter1d
+
+    return np.asarray(plane - gaussian_filter1d(plane, _STREAK, axis=1))
+
+
+def balanced(thumbnail: np.ndarray[Any, Any], light: Light | None) -> np.ndarray[Any, Any]:
+    """The channels that have light, as they would be in white light.
+
+    Parameters
+    ----------
+    thumbnail : array, shape (h, w, colours)
+        `PreparedImage.thumbnail`.
+    light : Light or None
+        `light_colour` of the picture; None leaves it as it is.
+
+    Returns
+    -------
+    array, shape (h, w, lit channels)
+        At most 1.
+    """
+    if light is None:
+        return thumbnail
+    colour = np.asarray(light.colour, np.float32)
+    lit = colour > 0
+    return np.asarray(np.minimum(thumbnail[:, :, lit] / colour[lit], 1))
 
 
 class BlockMeans:

@@ -20,7 +20,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from udg.backend import ndimage_of
-from udg.image import Overview, PreparedImage
+from udg.image import Light, Overview, PreparedImage, balanced
 from udg.iteration import minimize
 from udg.objective import RAIN_WEIGHTS, Problem, Weights
 from udg.primal_dual import PrimalDual
@@ -123,7 +123,9 @@ class Evidence(NamedTuple):
         )
 
 
-def evidence(image: PreparedImage | Overview, angle: float, confidence: float) -> Evidence:
+def evidence(
+    image: PreparedImage | Overview, angle: float, confidence: float, light: Light | None = None
+) -> Evidence:
     """Collect what speaks for rain at an angle.
 
     Parameters
@@ -131,26 +133,28 @@ def evidence(image: PreparedImage | Overview, angle: float, confidence: float) -
     image : PreparedImage or Overview
     angle, confidence : float
         As `udg.estimate_angle` found them.
+    light : Light, optional
+        `udg.image.light_colour` of the picture.
 
     Returns
     -------
     Evidence
     """
-    unit = image.thumbnail
+    unit = balanced(image.thumbnail, light)
     darkest, brightest = unit.min(axis=2), unit.max(axis=2)
     upright = _quick_rain(darkest, angle)
     rain = unrotate(upright, angle, darkest.shape)
     dark_lines = unrotate(_quick_rain(1 - brightest, angle), angle, darkest.shape)
     scene = darkest - rain
     texture = _log_local(_activity(scene))
-    density, dark, light = (_log_local(plane[:-1, :-1]) for plane in (rain, dark_lines, scene))
+    density, dark, ground = (_log_local(plane[:-1, :-1]) for plane in (rain, dark_lines, scene))
     smooth = texture <= np.percentile(texture, 25)
     return Evidence(
         confidence,
         float(np.percentile(density - dark, 25)),
         float(density.std()),
         math.log(np.exp(density[smooth]).mean() / np.exp(texture[smooth]).mean()),
-        -_correlation(density, light),
+        -_correlation(density, ground),
         -float(texture.mean()),
         float(np.sum(upright[:, _BESIDE:] * upright[:, :-_BESIDE]) / (np.sum(upright**2) + 1e-6)),
         math.log((float(np.mean(rain**2)) + 1e-8) / (float(rain.mean()) ** 2 + 1e-8)),
@@ -177,23 +181,31 @@ def level_of(score: float, amount: float = _AT_STAKE) -> float:
     return min(1.0, max(0.0, (score - _DRY) / (_WET - _DRY)))
 
 
-def contrast(image: PreparedImage | Overview) -> float:
+def contrast(image: PreparedImage | Overview, light: Light | None = None) -> float:
     """Mean local difference between neighbouring pixels, as a part of that in a clear picture.
 
     Parameters
     ----------
     image : PreparedImage or Overview
+    light : Light, optional
+        `udg.image.light_colour` of the picture.
 
     Returns
     -------
     float
         Positive; 1 and more is clear, less is haze, blur, film, dusk.
     """
-    darkest = image.thumbnail.min(axis=2)
+    darkest = balanced(image.thumbnail, light).min(axis=2)
     return math.exp(_log_local(_activity(darkest)).mean()) / _FULL_CONTRAST
 
 
-def adapted(weights: Weights, image: PreparedImage | Overview, *, widen: bool = True) -> Weights:
+def adapted(
+    weights: Weights,
+    image: PreparedImage | Overview,
+    *,
+    widen: bool = True,
+    light: Light | None = None,
+) -> Weights:
     """Weights for a picture of little contrast.
 
     Scaling a picture and the weights of Eq. 3 alike scales X and R alike, so the weights are to a
@@ -208,13 +220,15 @@ def adapted(weights: Weights, image: PreparedImage | Overview, *, widen: bool = 
     image : PreparedImage or Overview
     widen : bool
         False keeps their proportions, and so the sizes of streaks.
+    light : Light, optional
+        `udg.image.light_colour` of the picture.
 
     Returns
     -------
     Weights
         All times the contrast, at least 0.25 and at most 1; `lam_r` then divided by up to 4.
     """
-    clear = contrast(image)
+    clear = contrast(image, light)
     scaled = weights.scaled(min(1.0, max(_LEAST_CONTRAST, clear)))
     if not widen:
         return scaled

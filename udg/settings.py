@@ -16,7 +16,7 @@ from array_api_compat import array_namespace
 
 from udg.admm import Alternating, Joint
 from udg.errors import InvalidInput
-from udg.image import Overview, PreparedImage
+from udg.image import Light, Overview, PreparedImage, light_colour
 from udg.iteration import Checkpoint, check_stopping
 from udg.method import Method
 from udg.objective import (
@@ -222,6 +222,7 @@ class Settings:
     max_iter: int
     history: bool
     callback: Callable[[Checkpoint], bool | None] | None
+    light: Light | None = None  # of the picture, if it is coloured (`udg.image.light_colour`)
 
 
 class Direction(NamedTuple):
@@ -313,12 +314,14 @@ def understood(
 
 
 def for_picture(settings: Settings, image: PreparedImage | Overview) -> Settings:
-    """Weights for a picture's contrast, unless they were given."""
+    """The colour of a picture's light, and weights for its contrast unless they were given."""
+    if settings.model == "rain":
+        settings = replace(settings, light=light_colour(image.thumbnail))
     if not settings.follow_contrast:
         return settings
     from udg.presence import adapted
 
-    weights = adapted(settings.weights, image, widen=settings.follow_haze)
+    weights = adapted(settings.weights, image, widen=settings.follow_haze, light=settings.light)
     return replace(settings, weights=weights)
 
 
@@ -345,7 +348,7 @@ def find_direction(
         if settings.model == "rain" and level == "auto":
             from udg.presence import evidence, level_of
 
-            found = evidence(image, degrees, confidence)
+            found = evidence(image, degrees, confidence, settings.light)
             level = level_of(found.score, found.amount)
             return Direction(degrees, confidence, level, level * found.amount)
         return Direction(degrees, confidence, _level(level))
@@ -372,7 +375,7 @@ def is_new(direction: Direction, earlier: Sequence[float]) -> bool:
 
 def light_of(image: PreparedImage, settings: Settings) -> Array:
     """The plane that is decomposed."""
-    return image.darkest() if settings.model == "rain" else image.luma()
+    return image.darkest(settings.light) if settings.model == "rain" else image.luma()
 
 
 def fineness(settings: Settings, degrees: float) -> int:

@@ -81,7 +81,8 @@ class Result(Shown):
     Attributes
     ----------
     derained : array, float32, the image's shape
-        Image minus rain in every colour channel, in the image's range, never resampled.
+        Image minus rain in every colour channel, in the image's range, never resampled. In coloured
+        light each channel loses what it has of the rain's light (`udg.image.light_colour`).
     rain : array, float32, shape (H, W)
         R in the image's frame; 1 is full light.
     rain_level : float
@@ -142,8 +143,8 @@ class Result(Shown):
     def background(self) -> Array:
         """X in the image's frame, float32, shape (H, W); turned back when it is first asked for.
 
-        It is that of the light that was solved: the darkest colour channel in the rain model, luma
-        in the signed one.
+        It is that of the light that was solved: the darkest colour channel in the rain model (of
+        those that have light, `udg.image.light_colour`), luma in the signed one.
         """
         if self.layers:
             return self.layers[-1].background
@@ -211,7 +212,8 @@ def solve(
 
     The image's light is turned so that streaks are vertical and decomposed into background X and
     rain R by minimising Eq. 3 (`udg.objective`); R is turned back and subtracted from the image.
-    For rain, the light is the darkest colour channel, the picture is first asked whether there is
+    For rain, the light is the darkest colour channel (without those that the light in the picture
+    lacks: no blue under sodium lamps), the picture is first asked whether there is
     rain at all, and a second pass doubts rain that is uneven or outweighed by the scene's details,
     and frees the rest from the penalty's bias (`udg.presence`).
 
@@ -354,7 +356,7 @@ def _layer(
     if shift:
         rain = rain - shift
     return Result(
-        derained=image.subtract(rain),
+        derained=image.subtract(rain, settings.light),
         rain=rain,
         rain_level=direction.level,
         angle=degrees,
@@ -427,7 +429,7 @@ def _doubts(
     crowding = _crowding(image, unrotate(R, degrees, (height, width), fine), settings, degrees)
     around = crowding.around(slice(0, height), slice(0, width))
     around = around.turned(lambda plane: rotate(xp.asarray(plane), degrees, fine))
-    brightest = rotate(image.brightest(), degrees, fine)
+    brightest = rotate(image.brightest(settings.light), degrees, fine)
     return doubts(problem.Y, R, brightest, around, settings.weights.lam_r)
 
 

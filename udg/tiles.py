@@ -28,7 +28,16 @@ from udg.certificate import Duals
 from udg.doubt import Crowding, Surroundings, doubts
 from udg.errors import InvalidInput
 from udg.files import quantize
-from udg.image import BlockMeans, DataRange, Overview, PreparedImage, check_shape, prepare, shrunk
+from udg.image import (
+    BlockMeans,
+    DataRange,
+    Light,
+    Overview,
+    PreparedImage,
+    check_shape,
+    prepare,
+    shrunk,
+)
 from udg.iteration import Reason, minimize
 from udg.method import Estimate
 from udg.objective import Model, Weights
@@ -191,7 +200,8 @@ class Whole:
     shape : tuple of int
         Of the picture.
     settings : object
-        What `udg.solve` was asked for, with the weights for the picture's contrast.
+        What `udg.solve` was asked for, with the weights for the picture's contrast
+        and the colour of its light.
     data_range : (float, float) or None
         As given to `udg.image.prepare`.
     angle, confidence, rain_level
@@ -395,7 +405,7 @@ def solve_tile(
         def turned(plane: Array) -> Array:
             return rotate(xp.asarray(plane), angle, fine, shift)
 
-        brightest, here = turned(image.brightest()), around.turned(turned)
+        brightest, here = turned(image.brightest(settings.light)), around.turned(turned)
         places = careful * doubts(problem.Y, R, brightest, here, settings.weights.lam_r)
         problem = replace(problem, doubt=xp.astype(places, xp.float32))
         zero = xp.zeros_like(R)
@@ -599,6 +609,7 @@ def solve_tiles(
         if not layers:
             before = overview.thumbnail
             settings = for_picture(settings, overview)
+            stack.light = settings.light
         direction = find_direction(overview, settings, asked)
         if while_new and not is_new(direction, [layer.angle for layer in layers]):
             break
@@ -616,6 +627,8 @@ def solve_tiles(
         _write(stack, target, rain, slice(0, shape[0]), None, signed, small)
     together = tuple(layers) if len(angles) > 1 else ()
     layer = shrunk(small.result(), shape, PreparedImage.thumbnail_scale(shape))
+    if settings.light is not None:
+        layer = layer[:, :, None] * np.asarray(settings.light.rain, np.float32)
     thumbnail = Thumbnail(before, layer)
     return replace(layers[0], derained=target, rain=rain, layers=together, thumbnail=thumbnail)
 
@@ -689,6 +702,7 @@ class _Stack:
         corner = _read(source, slice(0, 2), slice(0, 2), data_range)
         self.dtype = corner.pixels.dtype
         self.low, self.high = corner.low, corner.high
+        self.light: Light | None = None  # in which colour layers are subtracted
         self._layers: list[np.memmap[Any, Any]] = []
 
     @property
@@ -700,7 +714,7 @@ class _Stack:
         pixels = _window(self._source, *window)
         for layer in self._layers:
             image = PreparedImage(pixels, self.low, self.high)
-            pixels = image.subtract(array_namespace(pixels).asarray(layer[window]))
+            pixels = image.subtract(array_namespace(pixels).asarray(layer[window]), self.light)
         return pixels
 
     def rain(self, window: tuple[slice, slice]) -> Floats:
@@ -890,7 +904,7 @@ def _write(
         if band is not None:
             layer = band[part.start - rows.start : part.stop - rows.start]
             image = PreparedImage(pixels, source.low, source.high)
-            pixels = image.subtract(array_namespace(pixels).asarray(layer))
+            pixels = image.subtract(array_namespace(pixels).asarray(layer), source.light)
             rain = rain + layer
         small.add(part.start, rain)
         target[part] = _as_type(to_numpy(pixels), source.dtype, target.dtype)
