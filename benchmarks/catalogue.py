@@ -234,6 +234,12 @@ BENCHMARKS = (
         (Step("presence.py {data} --json {out}/presence.json", "--jobs 1"),),
     ),
     Benchmark(
+        "likeness",
+        "what tells streaks from letters and railings: the regression behind udg.doubt",
+        (Step("likeness.py {data} --json {out}/likeness.json", "--jobs 1"),),
+        needs=("torch",),
+    ),
+    Benchmark(
         "harm",
         "what becomes of photos without rain",
         (Step("harm.py {data} --json {out}/harm.json", "--jobs 1"),),

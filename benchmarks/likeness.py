@@ -1,6 +1,6 @@
 """Where `udg/assets/likeness.json` comes from: a regression that tells streaks from other lines.
 
-    python benchmarks/likeness.py DATA_DIR [--jobs N] [--json OUT] [--write udg/assets/likeness.json]
+    python benchmarks/likeness.py DATA_DIR [--json OUT] [--write udg/assets/likeness.json]
 
 Rain is rendered over the photographs of clean/kodak24 and clean/bsds353 (every second), after some
 were blurred, dimmed, veiled or made grey, and some got lettering or railings. A first pass finds R;

@@ -152,7 +152,8 @@ class TrainConfig:
         With `envelope`: the part of the steps after which `lam_r` is weighed, pixel by pixel, as in
         the second pass of `udg.solve`: by where the rain that was found until then is crowded
         (`udg.doubt.Crowding`), and by the rain that the stream finds in each step
-        (`udg.doubt.reweighting`); 1 never does.
+        (`udg.doubt.reweighting`). What lines look like (`udg.doubt.traits`) is not asked. 1 never
+        does.
     distill : float
         Weight of the distance of the layers from those that `udg.solve` finds, summed over pixels;
         0 does without.
