@@ -7,8 +7,10 @@ Rain is everywhere, and its streaks look alike; what is found is doubted
   (`Crowding`),
 - where a line does not look like a streak (`traits`, `log_odds`): it stands on an edge of the
   scene, is brighter than the picture's rain, coloured, or sharper or longer than streaks are,
-- and where it is faint; where it is bright and beyond doubt, it is freed from its penalty's bias
-  (`reweighting`).
+- and where it is faint.
+
+What surely is a streak, or is bright and beyond doubt, is freed from its penalty's bias
+(`reweighting`).
 """
 
 from __future__ import annotations
@@ -58,9 +60,9 @@ _ASIDE = 3  # from the middle of a streak to the scene beside it
 _REACH = 80
 
 # Doubt from odds.
-_SURE = math.log(1.5)  # log-odds from which on a line is not in doubt
-_TRUST = 0.9  # power of the odds
-_UNLIKE_RAIN = 30.0  # the most
+_EVEN = math.log(1.7)  # log-odds at which a line is neither doubted nor trusted
+_LIKENESS = 0.1, 30.0  # the least and the most that they make
+_BESIDE_LOOKS = 0.5  # power of a crowd's doubt, for the odds know of crowds as well
 _ONE_STREAK = 10.0  # σ along a streak over which its odds are averaged
 
 # Reweighting.
@@ -316,8 +318,20 @@ def log_odds(what: Traits) -> Array:
 
 
 def likeness(odds: Array) -> Array:
-    """Doubt, at least 1, of lines from their log-odds of being streaks."""
-    return array_namespace(odds).exp(clip(_TRUST * (_SURE - odds), 0, math.log(_UNLIKE_RAIN)))
+    """Doubt of lines from their log-odds of being streaks; below 1 for those that surely are.
+
+    Parameters
+    ----------
+    odds : array
+        As of `log_odds`.
+
+    Returns
+    -------
+    array
+        In inverse proportion to the odds; from 0.1 to 30.
+    """
+    least, most = _LIKENESS
+    return array_namespace(odds).exp(clip(_EVEN - odds, math.log(least), math.log(most)))
 
 
 def _of_streaks(odds: Array, R: Array) -> Array:
@@ -374,8 +388,9 @@ def doubts(Y: Array, R: Array, brightest: Array, around: Surroundings, lam_r: fl
         own = slice(rows.start - part.start, rows.stop - part.start)
         here = around._replace(density=around.density[part], busy=around.busy[part])
         odds = log_odds(traits(Y[part], R[part], brightest[part], here))
-        doubt = (here.doubt() * likeness(_of_streaks(odds, R[part])))[own]
-        result[rows] = doubt * reweighting(R[rows], doubt, lam_r)
+        looks = likeness(_of_streaks(odds, R[part]))[own]
+        doubt = here.doubt()[own] ** _BESIDE_LOOKS * clip(looks, 1, None)
+        result[rows] = doubt * clip(looks, None, 1) * reweighting(R[rows], doubt, lam_r)
     return result
 
 
