@@ -15,13 +15,15 @@ from collections.abc import Mapping
 from pathlib import Path
 from statistics import mean, median
 from typing import Any
+from unittest.mock import patch
 
+import numpy as np
 from common import pictures, run, write_json
 from rich.console import Console
 from rich.table import Table
 
 import udg
-from udg import batch
+from udg import batch, doubt
 from udg.evaluation import find_pairs
 from udg.files import quantize, read
 from udg.image import prepare
@@ -35,10 +37,11 @@ ROWS: Mapping[str, Mapping[str, Any]] = {
     "rain model, on luma": {"passes": 1, "rain_level": 1},
     "on the darkest channel": {"passes": 1, "rain_level": 1},
     "+ second pass": {"rain_level": 1},
+    "+ looks of lines": {"rain_level": 1},
     "+ rain level": {},
     "+ several directions": {"n_layers": "auto"},
 }
-ON_LUMA = "rain model, on luma"
+ON_LUMA, WITHOUT_LOOKS = "rain model, on luma", "+ second pass"
 
 
 def measure(task: batch.Task) -> dict[str, Any]:
@@ -57,6 +60,10 @@ def measure(task: batch.Task) -> dict[str, Any]:
             prepared = prepare(image)
             result = udg.solve(prepared.luma(), **settings)
             derained = prepared.subtract(result.rain)
+        elif name == WITHOUT_LOOKS:
+            with patch.multiple(doubt, likeness=np.ones_like, _BESIDE_LOOKS=1.0):
+                result = udg.solve(image, **settings)
+                derained = result.derained
         else:
             result = udg.solve(image, **settings)
             derained = result.derained
