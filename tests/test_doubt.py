@@ -182,7 +182,7 @@ def test_the_surer_the_less_doubt():
     doubt_of = likeness(np.linspace(-8, 8, 33))
     assert (np.diff(doubt_of) <= 0).all()
     assert doubt_of[[0, -1]] == pytest.approx([30, 0.1])
-    assert likeness(np.array(np.log(1.7))) == pytest.approx(1)
+    assert likeness(np.array(np.log(2.5))) == pytest.approx(1)
 
 
 def test_streaks_are_likelier_than_lines_that_are_none(street):

@@ -34,6 +34,7 @@ __all__ = [
     "Traits",
     "activity",
     "doubts",
+    "first_doubt",
     "likeness",
     "log_odds",
     "reweighting",
@@ -43,6 +44,8 @@ __all__ = [
 Array = Any
 Floats = np.ndarray[Any, np.dtype[Any]]
 Means = tuple[Floats, Floats, Floats]
+
+_EAGER = 0.5  # factor on lam_r in a first pass that another one follows
 
 # Crowding.
 _NEIGHBOURHOOD = 0.08  # σ over which rain should be even, as a part of the shorter side
@@ -60,7 +63,7 @@ _ASIDE = 3  # from the middle of a streak to the scene beside it
 _REACH = 80
 
 # Doubt from odds.
-_EVEN = math.log(1.7)  # log-odds at which a line is neither doubted nor trusted
+_EVEN = math.log(2.5)  # log-odds at which a line is neither doubted nor trusted
 _LIKENESS = 0.1, 30.0  # the least and the most that they make
 _BESIDE_LOOKS = 0.5  # power of a crowd's doubt, for the odds know of crowds as well
 _ONE_STREAK = 10.0  # σ along a streak over which its odds are averaged
@@ -70,6 +73,25 @@ _FAINT = 3.0  # rain of this brightness, in units of lam_r, …
 _FAINT_DOUBT = 0.75  # … keeps this part of its doubt; brighter rain less
 
 _AT_ONCE = 1 << 18  # pixels whose temporary arrays may be held
+
+
+def first_doubt(careful: float, passes: int) -> float:
+    """Doubt everywhere in the first of so many passes.
+
+    What the first pass leaves, no later one asks for; what it takes too much, the looks of it tell.
+
+    Parameters
+    ----------
+    careful : float
+        `udg.presence.caution` of the picture.
+    passes : int
+
+    Returns
+    -------
+    float
+        Below ``careful`` if there are more passes than one.
+    """
+    return careful * (_EAGER if passes > 1 else 1.0)
 
 
 class Surroundings(NamedTuple):

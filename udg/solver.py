@@ -11,7 +11,7 @@ from array_api_compat import array_namespace
 
 from udg.backend import to_numpy
 from udg.certificate import Duals
-from udg.doubt import Crowding, doubts
+from udg.doubt import Crowding, doubts, first_doubt
 from udg.errors import InvalidInput
 from udg.image import DataRange, PreparedImage, prepare
 from udg.iteration import Checkpoint, Minimum, Reason, minimize
@@ -392,9 +392,10 @@ def _passes(
     if settings.model == "rain" and level == 0:
         problem = replace(problem, ceiling=xp.zeros_like(problem.Y))
         passes = 1
-    elif settings.model == "rain" and level < 1:
+    elif settings.model == "rain":
         doubt = caution(level)
-        problem = replace(problem, doubt=xp.full_like(problem.Y, doubt))
+        if (first := first_doubt(doubt, passes)) != 1:
+            problem = replace(problem, doubt=xp.full_like(problem.Y, first))
     iterations, seconds = 0, 0.0
     histories: list[tuple[Checkpoint, ...]] = []
     for left in reversed(range(passes)):

@@ -25,7 +25,7 @@ from array_api_compat import array_namespace, is_array_api_obj
 
 from udg.backend import to_numpy
 from udg.certificate import Duals
-from udg.doubt import Crowding, Surroundings, doubts
+from udg.doubt import Crowding, Surroundings, doubts, first_doubt
 from udg.errors import InvalidInput
 from udg.files import quantize
 from udg.image import (
@@ -393,8 +393,8 @@ def solve_tile(
     careful = caution(whole.rain_level) if settings.model == "rain" else 1.0
     if before is None:
         number, spent, seconds, start = 1, 0, 0.0, None
-        if careful > 1:
-            problem = replace(problem, doubt=xp.full_like(problem.Y, careful))
+        if (first := first_doubt(careful, settings.passes)) != 1:
+            problem = replace(problem, doubt=xp.full_like(problem.Y, first))
     else:
         number, spent, seconds = before.number + 1, before.iterations, before.seconds
         R = problem.feasible(xp.astype(xp.asarray(before.R), xp.float32))
