@@ -281,7 +281,7 @@ def traits(Y: Array, R: Array, brightest: Array, around: Surroundings) -> Traits
     Traits
         Shape (H, W) each.
     """
-    of, X = ndimage_of(R), Y - R
+    xp, of, X = array_namespace(R), ndimage_of(R), Y - R
 
     def mean(plane: Array, size: int, axis: int) -> Array:
         return of.uniform_filter1d(plane, size, axis, mode="nearest")
@@ -292,10 +292,12 @@ def traits(Y: Array, R: Array, brightest: Array, around: Surroundings) -> Traits
     def stands_out(plane: Array) -> Array:
         return plane - mean(plane, _LINE, 1)
 
+    def differences(plane: Array, weights: list[float]) -> Array:
+        return abs(of.correlate1d(plane, xp.asarray(weights), 1, mode="nearest"))
+
     line = along(R, 5.0)
-    both = 2 * _ASIDE + 1
-    sides = along(abs(of.correlate1d(X, [-1, *[0] * (both - 2), 1], 1, mode="nearest")), 4.0)
-    flank = of.maximum_filter1d(abs(of.correlate1d(R, [-1, 1, 0], 1, mode="nearest")), 3, 1)
+    sides = along(differences(X, [-1.0, *[0.0] * (2 * _ASIDE - 1), 1.0]), 4.0)
+    flank = of.maximum_filter1d(differences(R, [-1.0, 1.0, 0.0]), 3, 1)
     peak = of.maximum_filter1d(R, 5, 1)
     thin = along(R, 3.0)
     followed, itself = (mean(stands_out(u) * R, 15, 0) for u in (brightest, Y))

@@ -199,14 +199,16 @@ def check_angle(device: Device) -> Row:
 
 
 def check_presence(device: Device) -> Row:
-    """Doubt of the second pass."""
-    from udg.doubt import reweighting
+    """All doubts of the second pass."""
+    from udg.doubt import Surroundings, doubts
 
     rng = np.random.default_rng(4)
-    rain, doubt = rng.random((150, 190)).astype(np.float32) ** 4, 1 + rng.random((150, 190))
-    there = (device.xp.asarray(plane, dtype=device.xp.float32) for plane in (rain, doubt))
-    expected = reweighting(rain, doubt.astype(np.float32), 0.01)
-    return difference(reweighting(*there, 0.01), expected, 1e-4)
+    light = rng.random((150, 190)).astype(np.float32)
+    rain, brightest = light * rng.random(light.shape, np.float32) ** 4, np.sqrt(light)
+    around = Surroundings(0.02 + 0.1 * light, 0.03 * light, 0.05, 0.1)
+    expected = doubts(light, rain, brightest, around, 0.01)
+    there = (device.xp.asarray(plane) for plane in (light, rain, brightest))
+    return difference(doubts(*there, around.turned(device.xp.asarray), 0.01), expected, 1e-3)
 
 
 def check_synthesize(device: Device) -> Row:
