@@ -214,8 +214,9 @@ def solve(
     rain R by minimising Eq. 3 (`udg.objective`); R is turned back and subtracted from the image.
     For rain, the light is the darkest colour channel (without those that the light in the picture
     lacks: no blue under sodium lamps), the picture is first asked whether there is
-    rain at all, and a second pass doubts rain that is uneven or outweighed by the scene's details,
-    and frees the rest from the penalty's bias (`udg.presence`).
+    rain at all (`udg.presence`), and a second pass doubts rain that is uneven, outweighed by the
+    scene's details or unlike streaks, and frees the rest from the penalty's bias (`udg.doubt`); the
+    first pass of two has half of `lam_r`, for it only proposes.
 
     Parameters
     ----------
