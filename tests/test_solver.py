@@ -1,3 +1,5 @@
+from dataclasses import asdict
+
 import numpy as np
 import pytest
 
@@ -177,7 +179,7 @@ def test_weights_push_where_they_should(scene):
 
 def test_stop_reasons(rainy):
     assert udg.solve(rainy, angle=0, max_iter=7).reason == "max_iter"
-    assert udg.solve(rainy, angle=0, max_iter=7).iterations == 7
+    assert udg.solve(rainy, angle=0, passes=2, max_iter=7).iterations == 7
     assert udg.solve(rainy, angle=0, max_iter=0).iterations == 0
     seen = []
 
@@ -233,6 +235,7 @@ def test_history_counts_only_the_iterations_time(rainy):
         ({"rain_level": 2}, "rain_level"),
         ({"rain_level": "wet"}, "rain_level"),
         ({"passes": 0}, "passes"),
+        ({"passes": 3}, "even number"),
         ({"passes": 2, "model": "signed"}, "passes"),
         ({"n_layers": 0}, "n_layers"),
         ({"n_layers": 2, "angle": 5}, "n_layers"),
@@ -327,15 +330,36 @@ def test_layers_take_out_rain_of_several_directions(scene):
     np.testing.assert_allclose(two.rain, sum(layer.rain for layer in two.layers), atol=1e-6)
     found = udg.solve(both, n_layers=2)
     assert sorted(round(layer.angle / 5) for layer in found.layers) == [-4, 4]
-    assert udg.solve(both).layers == ()
+    sure = udg.solve(both)
+    assert len(sure.layers) == 2
+    np.testing.assert_array_equal(sure.derained, udg.solve(both, n_layers="auto").derained)
+    assert udg.solve(both, n_layers=1).layers == udg.solve(both, rain_level=1).layers == ()
+    assert udg.solve(first.rainy).layers == ()
+
+
+def test_more_passes_go_on_with_what_is_left(rainy):
+    options = {"angle": 0, **asdict(udg.RAIN_WEIGHTS)}  # which do not follow the contrast
+    two, four = (udg.solve(rainy, **options, passes=passes) for passes in (2, 4))
+    again = udg.solve(two.derained, **options, passes=2)
+    np.testing.assert_allclose(four.derained, again.derained, atol=1e-6)
+    np.testing.assert_allclose(four.rain, two.rain + again.rain, atol=1e-6)
+    np.testing.assert_array_equal(four.background, again.background)
+    assert four.iterations == two.iterations + again.iterations
+    assert four.gap == again.gap
+    assert four.solved.problem.energy(*four.solved[1:3]) == pytest.approx(four.objective)
+    assert udg.solve(rainy, angle=0, passes=2, max_iter=3).reason == "max_iter"
+    stopped = udg.solve(rainy, angle=0, callback=lambda point: point.iteration > 0)
+    assert stopped.reason == "callback"
+    assert stopped.iterations < two.iterations
 
 
 def test_trace_joins_the_histories_of_all_passes(rainy):
     result = udg.solve(rainy, angle=0, history=True)
-    first, last = result.trace
-    assert (first,) == result.drafts
+    assert len(result.trace) == 4
+    first, *_, before, last = result.trace
+    assert first == result.drafts[0]
     assert [point[2:] for point in last] == [point[2:] for point in result.history]
-    assert last[0].iteration == first[-1].iteration
+    assert last[0].iteration == before[-1].iteration
     assert last[-1].iteration == result.iterations
     assert last[-1].seconds == pytest.approx(result.seconds)
     assert udg.solve(rainy, angle=0).trace == udg.solve(rainy, angle=0).drafts == ()

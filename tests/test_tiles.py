@@ -230,13 +230,13 @@ def test_progress_counts_tiles_of_all_passes(street):
     udg.solve_tiles(
         street, tile=96, overlap=32, angle=0, tol=0.1, progress=lambda *counts: seen.append(counts)
     )
-    assert seen == [(done, 12) for done in range(13)]
+    assert seen == [(done, 24) for done in range(25)]
 
 
 def test_running_out_of_iterations_is_said(street):
     result = udg.solve_tiles(street, tile=96, overlap=32, angle=0, tol=1e-6, max_iter=60)
     assert result.reason == "max_iter"
-    assert result.iterations == 60
+    assert result.iterations == 120  # 60 for each pair of passes
 
 
 def test_heavy_rain_changes_the_weights_as_in_one_piece():
@@ -251,8 +251,9 @@ def test_heavy_rain_changes_the_weights_as_in_one_piece():
 
 
 def test_decisions_can_be_sent_to_another_process(street):
-    settings, _ = udg.settings.understood({"tau": None, "lam_x": 0.1, "lam_y": None, "lam_r": None})
-    whole = tiles.Whole(street.shape, settings, None, 15.0, None, 1.0)
+    weights = {"tau": None, "lam_x": 0.1, "lam_y": None, "lam_r": None}
+    settings = udg.settings.understood(weights).settings
+    whole = tiles.Whole(street.shape, settings, (0.0, 255.0), 15.0, None, 1.0)
     window = slice(0, 60), slice(10, 80)
     here = tiles.solve_tile(street[window], window, whole)
     there = tiles.solve_tile(street[window], window, pickle.loads(pickle.dumps(whole)))

@@ -7,8 +7,8 @@ of a layer of rain, for every chunk unless it says once::
     chunk + overlap = window
     window, decisions → first pass → rain in parts, one for each chunk that it lies in
     parts → blended rain → block means → crowding (once)
-    window, decisions, first pass, crowding → second pass → … → blended rain
-    window − blended rain = derained
+    window, decisions, first pass, crowding → second pass → blended rain
+    window − blended rain = what is left, to which the next two passes do the same
 
 Everything else is called from `udg.tiles`, so that the result is that of `udg.solve_tiles` on the
 same tiles. A task that was lost with its worker is simply done again.
@@ -96,7 +96,8 @@ class _Asked(NamedTuple):
     settings: Settings
     angle: float | Literal["auto"]
     shape: tuple[int, ...]
-    data_range: DataRange | None
+    given: DataRange | None
+    data_range: tuple[float, float]
     angle_per_tile: bool
     while_new: bool
 
@@ -131,7 +132,8 @@ def solve_blocks(
         Let each chunk look for its own angle; for rain that changes its direction over the picture.
         Needs ``angle="auto"`` and a single layer.
     n_layers : int or "auto"
-        As in `udg.solve`. Layers are taken out one after the other, each of the whole picture.
+        As in `udg.solve`. Layers are taken out one after the other, each of the whole picture. The
+        default is 1, for a graph has the tasks of all directions whether they are found or not.
     data_range : float or (float, float), optional
         Value of full light, or of none and full; see `udg.image.prepare`.
     **options
@@ -153,9 +155,10 @@ def solve_blocks(
 
     Notes
     -----
-    Angle, rain level and weights depend on the whole picture, and so does the second pass on the
-    first: until they are known, the workers hold the picture, in its own type, and two bytes for
-    each pixel of the first pass; a worker of a cluster puts on its disk what does not fit.
+    Angle, rain level and weights depend on the whole picture, and so does each pass on the one
+    before: until they are known, the workers hold the picture, in its own type, what the first
+    passes left of it, and two bytes for each pixel of a pass; a worker of a cluster puts on its
+    disk what does not fit.
 
     Each task uses one thread, for the scheduler keeps the cores busy with others, unless
     NUMBA_NUM_THREADS is set.
@@ -183,12 +186,18 @@ def solve_blocks(
     layers: list[LazyResult] = []
     decisions: list[da.Array] = []
     for one in angles:
-        values = (low, high) if layers else data_range
-        asked = _Asked(settings, one, array.shape, values, angle_per_tile, while_new)
+        # Values that cannot be used are refused when the first decision is made.
+        given = (low, high) if layers else data_range
+        asked = _Asked(settings, one, array.shape, given, (low, high), angle_per_tile, while_new)
         decided = _decided(pixels, asked, decisions)
-        windows = _windows(pixels, overlap)
-        rain, gap = _rain(pixels, windows, decided, grid, settings.passes)
-        pixels = _difference(windows, rain, decided, grid, (low, high))
+        found: list[da.Array] = []
+        for _ in range(settings.rounds):
+            known = _for_rest(decided) if found else decided
+            windows = _windows(pixels, overlap)
+            rain, gap = _rain(pixels, windows, known, grid, settings.passes)
+            pixels = _difference(windows, rain, known, grid, (low, high))
+            found.append(rain)
+        rain = sum(found[1:], found[0])
         derained = pixels if array.ndim == 3 else pixels[:, :, 0]
         decisions.append(decided)
         layers.append(
@@ -328,15 +337,21 @@ def _decided(pixels: da.Array, asked: _Asked, earlier: Sequence[da.Array]) -> da
     luma_step, unit_step = survey_steps(asked.shape)
     plane, stack = np.empty((0, 0), np.float32), np.empty((0, 0, 0), np.float32)
     colours = PreparedImage(pixels, 0, 1).colours
-    luma = pixels.map_blocks(partial(_luma, asked.data_range), drop_axis=2, meta=plane)
+    luma = pixels.map_blocks(partial(_luma, asked.given), drop_axis=2, meta=plane)
     unit = pixels.map_blocks(
-        partial(_unit, asked.data_range), chunks=(*pixels.chunks[:2], (colours,)), meta=stack
+        partial(_unit, asked.given), chunks=(*pixels.chunks[:2], (colours,)), meta=stack
     )
     lumas, units = _means(luma, luma_step), _means(unit, unit_step)
     name = f"udg-decide-{tokenize(pixels.name, asked, [one.name for one in earlier])}"
     before = [(one.name,) for one in earlier]
     task = partial(_decide, asked), (lumas.name, 0, 0), (units.name, 0, 0, 0), before
     return _tasks(name, {(name,): task}, (), [lumas, units, *earlier])
+
+
+def _for_rest(decided: da.Array) -> da.Array:
+    """What was decided, for what a round left."""
+    name = f"udg-rest-{decided.name}"
+    return _tasks(name, {(name,): (_rest, (decided.name,))}, (), [decided])
 
 
 def _number(decided: da.Array, which: str) -> da.Array:
@@ -497,6 +512,10 @@ def _decide(asked: _Asked, lumas: Floats, units: Floats, earlier: Sequence[Whole
     if asked.while_new and not is_new(direction, [whole.angle for whole in earlier]):
         settings, direction = replace(settings, passes=0), direction._replace(level=0.0)
     return Whole(asked.shape, settings, asked.data_range, *direction, asked.angle_per_tile)
+
+
+def _rest(whole: Whole) -> Whole:
+    return replace(whole, later=True)
 
 
 def _activity(inner: Window, pixels: Array, rain: Floats, whole: Whole) -> Floats:

@@ -257,7 +257,7 @@ _taken = _under(
         "n_layers",
         callback=_or_auto(click.IntRange(min=1), "a whole number from 1 on"),
         metavar="N|auto",
-        show_default="1",
+        show_default="auto; 1 with a given --rain-level",
         help="With --angle auto: directions of rain to take out; auto as many as are found, at "
         f"most {MOST_LAYERS}.",
     ),
@@ -302,8 +302,9 @@ _solver = _all_of(
             "--passes",
             type=click.IntRange(min=1),
             metavar="N",
-            show_default="2; 1 with --model signed",
-            help="How often to solve, with doubts from the pass before; 1 is the convex problem.",
+            show_default="4; 1 with --model signed",
+            help="How often to solve, every second time with doubts from the pass before; two of "
+            "them go faster and leave a little more rain, 1 is the convex problem.",
         ),
         _option(
             "--tol",
@@ -414,10 +415,10 @@ def _check_for_all(given: dict[str, Any]) -> None:
     weights = {name: given.get(name) for name in ("tau", "lam_x", "lam_y", "lam_r")}
     rest = {name: value for name, value in given.items() if name not in weights}
     try:
-        settings, angles = understood(weights, **rest)
-        for angle in angles:
+        asked = understood(weights, **rest)
+        for angle in asked.angles:
             if angle != "auto":
-                given_direction(settings, angle)
+                given_direction(asked.settings, angle)
     except InvalidInput as error:
         raise click.UsageError(_in_options(str(error))) from error
 
@@ -514,7 +515,8 @@ def derain(
             if overlap is not None or angle_per_tile:
                 raise click.UsageError("--overlap and --angle-per-tile are not for --method net")
             chosen["tile"] = None if tile == "off" else tile
-        if angle_per_tile and (chosen["angle"] != "auto" or chosen.get("n_layers", 1) != 1):
+        one = chosen["angle"] == "auto" and chosen.get("n_layers", 1) == 1
+        if angle_per_tile and not one:
             raise click.UsageError("--angle-per-tile is for --angle auto and one layer")
         todo, done = _plan(inputs, output, save_rain, recursive, overwrite, resume)
         limit = _page_budget(page, [*todo, *done])
@@ -1263,7 +1265,8 @@ def _rounded(value: float | None, format: str) -> str:
 def _print_derained(outcomes: Sequence[Outcome], settings: dict[str, Any]) -> None:
     """What is known of each picture; how many directions there were if that was left to udg."""
     by_solver = [] if settings.get("method") == "net" else ["gap", "iterations"]
-    counted = ["directions"] if settings.get("n_layers", 1) != 1 else []
+    found = settings.get("n_layers") != 1 and settings.get("angle") == "auto"
+    counted = ["directions"] if found and "rain_level" not in settings else []
     asked = settings.get("rain_level", "auto")
     rows = []
     for outcome in outcomes:

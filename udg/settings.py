@@ -93,7 +93,7 @@ _DEFAULTS: Mapping[str, Mapping[str, Any]] = MappingProxyType(
             "boundary": "reflecting",
             "gauge": "median",
             "angle_limit": 45.0,
-            "passes": 2,
+            "passes": 4,
             "streaks": "rain",
         },
         "signed": {
@@ -115,7 +115,7 @@ _METHODS: Mapping[str, Callable[[], Method]] = MappingProxyType(
 _DRAFT_TOL = 2e-2  # gap of all passes but the last
 MOST_LAYERS = 4  # directions that n_layers="auto" takes out
 _NEW_DIRECTION = 8.0  # degrees; nearer than this to an earlier one is the same rain
-_SURE = 0.5  # rain level that another direction must have
+_SURE = 0.5  # rain level and confidence that another direction must have
 
 
 # Weights in pixels. A bright line of width w and length L, alone in the picture, moves to the rain
@@ -216,13 +216,36 @@ class Settings:
     angle_limit: float
     kind: _Kind
     rain_level: float | Literal["auto"]
-    passes: int
+    passes: int  # of a round
+    rounds: int  # each goes on with what the ones before left
     method: Method
     tol: float
     max_iter: int
     history: bool
     callback: Callable[[Checkpoint], bool | None] | None
     light: Light | None = None  # of the picture, if it is coloured (`udg.image.light_colour`)
+    later: Weights | None = None  # of rounds after the first, if others than `weights`
+
+    def for_rest(self) -> Settings:
+        """Settings for what a round left."""
+        return self if self.later is None else replace(self, weights=self.later)
+
+
+class Asked(NamedTuple):
+    """What `solve` was asked for, and of which directions.
+
+    Attributes
+    ----------
+    settings : Settings
+    angles : list of float or "auto"
+        One for each layer that there may be.
+    while_new : bool
+        Whether to stop where a layer's direction is not new.
+    """
+
+    settings: Settings
+    angles: list[float | Literal["auto"]]
+    while_new: bool
 
 
 class Direction(NamedTuple):
@@ -241,7 +264,7 @@ class Direction(NamedTuple):
 def understood(
     weights: Mapping[str, float | None],
     angle: float | Literal["auto"] | Sequence[float] = "auto",
-    n_layers: int | Literal["auto"] = 1,
+    n_layers: int | Literal["auto"] | None = None,
     *,
     widest: float | None = None,
     shortest: float | None = None,
@@ -258,8 +281,8 @@ def understood(
     max_iter: int | None = None,
     history: bool = False,
     callback: Callable[[Checkpoint], bool | None] | None = None,
-) -> tuple[Settings, list[float | Literal["auto"]]]:
-    """Check and complete what `solve` was asked for; return the angles as a list."""
+) -> Asked:
+    """Check and complete what `solve` was asked for."""
     paper = method == "alternating" or isinstance(method, Alternating)
     if paper and model in (None, "signed"):
         model, defaults = "signed", PAPER
@@ -280,6 +303,7 @@ def understood(
     if widest is not None or shortest is not None:
         chosen_weights = weights_for_streaks(chosen_weights, widest, shortest)
     chosen_method = _method(chosen("method", method))
+    all_passes = checked_count("passes", chosen("passes", passes), 1)
     settings = Settings(
         weights=chosen_weights.with_strength(strength),
         follow_contrast=model == "rain" and all(value is None for value in weights.values()),
@@ -290,7 +314,8 @@ def understood(
         angle_limit=chosen("angle_limit", angle_limit),
         kind=_KINDS[_one_of("streaks", chosen("streaks", streaks), get_args(Streaks))],
         rain_level=rain_level,
-        passes=checked_count("passes", chosen("passes", passes), 1),
+        passes=min(all_passes, 2),
+        rounds=max(all_passes // 2, 1),
         method=chosen_method,
         tol=tol,
         max_iter=chosen_method.default_max_iter if max_iter is None else max_iter,
@@ -300,17 +325,26 @@ def understood(
     check_stopping(settings.tol, settings.max_iter)
     if model == "rain" and settings.kind != _KINDS["rain"]:
         raise InvalidInput("streaks='stripes' is for model='signed': rain only adds light")
-    if model == "signed" and settings.passes > 1:
+    if model == "signed" and all_passes > 1:
         raise InvalidInput("passes above 1 are for model='rain': they doubt what is not even rain")
+    if all_passes > 1 and all_passes % 2:
+        raise InvalidInput(
+            f"passes is {all_passes}; give 1 or an even number: "
+            "every second pass doubts what the one before it found"
+        )
     several = isinstance(angle, Sequence) and not isinstance(angle, str)
     angles: list[Any] = list(angle) if several else [angle]  # type: ignore[arg-type]
     if not angles:
         raise InvalidInput("angle is empty; give at least one number, or 'auto'")
-    if n_layers != "auto":
-        checked_count("n_layers", n_layers, 1)
-    if n_layers != 1 and angles != ["auto"]:
+    if n_layers is None:
+        judged = model == "rain" and angles == ["auto"] and rain_level == "auto"
+        n_layers = "auto" if judged else 1
+    if n_layers == "auto" and angles == ["auto"]:
+        return Asked(settings, angles * MOST_LAYERS, while_new=True)
+    count = checked_count("n_layers", n_layers, 1)
+    if count != 1 and angles != ["auto"]:
         raise InvalidInput("n_layers is for angle='auto'; given angles are as many layers already")
-    return settings, angles
+    return Asked(settings, angles * count, while_new=False)
 
 
 def for_picture(settings: Settings, image: PreparedImage | Overview) -> Settings:
@@ -321,8 +355,12 @@ def for_picture(settings: Settings, image: PreparedImage | Overview) -> Settings
         return settings
     from udg.presence import adapted
 
-    weights = adapted(settings.weights, image, widen=settings.follow_haze, light=settings.light)
-    return replace(settings, weights=weights)
+    # Haze makes streaks wide; what is wide and left after a round is haze. Nor does it pour then.
+    wide, narrow = (
+        adapted(settings.weights, image, widen=widen, light=settings.light)
+        for widen in (settings.follow_haze, False)
+    )
+    return replace(settings, weights=wide, later=narrow)
 
 
 def for_amount(settings: Settings, amount: float) -> Settings:
@@ -369,8 +407,11 @@ def given_direction(settings: Settings, angle: float) -> Direction:
 
 def is_new(direction: Direction, earlier: Sequence[float]) -> bool:
     """Whether rain was found that is surely not what is left of the layers before."""
+    if not earlier:
+        return True
     known = any(abs(direction.degrees - angle) < _NEW_DIRECTION for angle in earlier)
-    return not earlier or not (known or direction.level < _SURE)
+    assert direction.confidence is not None
+    return not known and min(direction.level, direction.confidence) >= _SURE
 
 
 def light_of(image: PreparedImage, settings: Settings) -> Array:

@@ -22,7 +22,6 @@ from udg.presence import caution
 from udg.preview import Preview, Shown, rain_in_words
 from udg.rotation import rotate, rotated_shape, unrotate
 from udg.settings import (
-    MOST_LAYERS,
     Direction,
     Gauge,
     Settings,
@@ -47,7 +46,9 @@ _AT_ONCE = 1 << 18  # pixels
 
 
 class Solved(NamedTuple):
-    """The frame that was solved: light turned so that streaks are vertical, padded.
+    """The frame that was solved last: light turned so that streaks are vertical, padded.
+
+    After four passes and more, the light is without the rain that the earlier pairs found.
 
     Attributes
     ----------
@@ -92,7 +93,8 @@ class Result(Shown):
     confidence : float or None
         That of the estimated angle (`udg.estimate_angle`); None if the angle was given.
     weights : Weights
-        For differences between the image's pixels. A frame that is finer across (stripes) is
+        For differences between the image's pixels, of the first two passes; later ones do not
+        have the smaller `lam_r` of haze and heavy rain. A frame that is finer across (stripes) is
         solved with `lam_y` times as large; ``solved.problem.weights`` has that.
     model : {"rain", "signed"}
     objective : float
@@ -103,11 +105,12 @@ class Result(Shown):
     seconds : float
         Time spent iterating.
     reason : {"gap", "max_iter", "callback"}
-        Why the iteration stopped.
+        Why the iteration stopped; ``"gap"`` if that is why all passes' did.
     history : tuple of Checkpoint
         Of the last pass; empty unless asked for.
     solved : Solved
-        Problem, X, R and duals of the frame that was solved in the last pass.
+        Problem, X, R and duals of the frame that was solved in the last pass. After several pairs
+        of passes its light is what the ones before left, and `rain` is of all together.
     image : PreparedImage
         What was decomposed: ``image.pixels`` is the array that was given, not a copy.
     layers : tuple of Result
@@ -194,7 +197,7 @@ def solve(
     model: Model | None = None,
     angle: float | Literal["auto"] | Sequence[float] = "auto",
     angle_limit: float | None = None,
-    n_layers: int | Literal["auto"] = 1,
+    n_layers: int | Literal["auto"] | None = None,
     rain_level: float | Literal["auto"] = "auto",
     passes: int | None = None,
     method: str | Method | None = None,
@@ -216,7 +219,8 @@ def solve(
     lacks: no blue under sodium lamps), the picture is first asked whether there is
     rain at all (`udg.presence`), and a second pass doubts rain that is uneven, outweighed by the
     scene's details or unlike streaks, and frees the rest from the penalty's bias (`udg.doubt`); the
-    first pass of two has half of `lam_r`, for it only proposes.
+    first pass of two has half of `lam_r`, for it only proposes. Two more passes do the same to what
+    these left (twicing [2]_), and further directions follow while they are sure.
 
     Parameters
     ----------
@@ -242,17 +246,19 @@ def solve(
         A sequence takes out rain of several directions, one after the other.
     angle_limit : float, optional
         Largest angle that ``"auto"`` considers; default 45 for rain, 90 for ``"signed"``.
-    n_layers : int or "auto"
+    n_layers : int or "auto", optional
         With ``angle="auto"`` (given angles are as many layers as they are): how many directions
         of rain to take out, one after the other. ``"auto"`` goes on, at most to 4, while what is
-        left still shows rain in a new direction.
+        left still shows rain in a new direction, with a rain level and a confidence of at least
+        0.5. Default: ``"auto"`` where the rain level is judged as well, else 1.
     rain_level : float or "auto"
         Rain model: how sure it is, in [0, 1], that there is rain. 0 leaves the picture as it is;
         less than 1 takes only what stands out. ``"auto"`` judges it from the picture, or takes 1
         if an angle is given.
     passes : int, optional
-        Rain model: how often to solve, each time with doubts from the pass before. Default 2; 1
-        solves the plain convex problem. The signed model has one.
+        Rain model: how often to solve: 1 solves the plain convex problem; otherwise an even number,
+        for the passes come in pairs, of which the second has doubts from the first, and each pair
+        goes on with what the ones before left. Default 4. The signed model has one.
     method : {"primal-dual", "joint", "alternating"} or Method, optional
         By name, or with options: ``udg.Joint(along=8)``. All reach the same minimum; default
         ``"primal-dual"``. ``"alternating"`` is the paper's, slow, and makes the paper's model the
@@ -272,7 +278,8 @@ def solve(
         Stop when the gap, a proven bound on the relative distance from the minimum, is at most
         this.
     max_iter : int, optional
-        Stop after so many iterations anyway, of all passes together. Default: the method's own.
+        Stop after so many iterations anyway, of a pair of passes together. Default: the method's
+        own.
     data_range : float or (float, float), optional
         Value of full light, or of none and full; see `udg.image.prepare`.
     warm_start : Result, optional
@@ -297,6 +304,8 @@ def solve(
     ----------
     .. [1] C. Yu, Y. Chang, Y. Li, X. Zhao, L. Yan, "Unsupervised image deraining: optimization
        model driven deep CNN", ACM Multimedia 2021.
+    .. [2] J. W. Tukey, "Exploratory Data Analysis", Addison-Wesley 1977, ch. 16: smooth, then add
+       what a smooth of the rest finds.
 
     Examples
     --------
@@ -307,7 +316,7 @@ def solve(
     >>> bool(np.abs(result.derained - clean).mean() < 0.3 * np.abs(rainy - clean).mean())
     True
     """
-    settings, angles = understood(
+    settings, angles, while_new = understood(
         {"tau": tau, "lam_x": lam_x, "lam_y": lam_y, "lam_r": lam_r},
         angle,
         n_layers,
@@ -327,15 +336,21 @@ def solve(
         history=history,
         callback=callback,
     )
-    if warm_start is not None and (n_layers != 1 or len(angles) > 1):
-        raise InvalidInput("warm_start is for one direction; leave it out with several")
+    if warm_start is not None:
+        if len(angles) > 1 and not (while_new and n_layers is None):
+            raise InvalidInput("warm_start is for one direction; leave it out with several")
+        angles = angles[:1]
     prepared = prepare(image, data_range)
     settings = for_picture(settings, prepared)
-    if angles == ["auto"] and n_layers != 1:
-        return _together(_found_layers(prepared, settings, n_layers))
-    if len(angles) == 1:
-        return _layer(prepared, settings, find_direction(prepared, settings, angles[0]), warm_start)
-    return _together(_given_layers(prepared, settings, angles))
+    layers: list[Result] = []
+    left = prepared
+    for one in angles:
+        direction = find_direction(left, settings, one)
+        if while_new and not is_new(direction, [layer.angle for layer in layers]):
+            break
+        layers.append(_layer(left, settings, direction, warm_start))
+        left = replace(left, pixels=layers[-1].derained)
+    return _together(layers)
 
 
 def _layer(
@@ -344,8 +359,38 @@ def _layer(
     direction: Direction,
     warm_start: Result | None = None,
 ) -> Result:
-    """Decompose for one direction."""
+    """Decompose for one direction, each round going on with what the ones before left."""
     settings = for_amount(settings, direction.amount)
+    total = _round(image, settings, direction, warm_start)
+    for _ in range(settings.rounds - 1 if direction.level else 0):
+        if total.reason == "callback":
+            break
+        left = replace(image, pixels=total.derained)
+        total = _added(total, _round(left, settings.for_rest(), direction))
+    return total
+
+
+def _added(earlier: Result, later: Result) -> Result:
+    """The result of two rounds: what was solved last, and what was found by both."""
+    return replace(
+        later,
+        rain=earlier.rain + later.rain,
+        weights=earlier.weights,
+        iterations=earlier.iterations + later.iterations,
+        seconds=earlier.seconds + later.seconds,
+        reason=later.reason if earlier.reason == "gap" else earlier.reason,
+        drafts=(*earlier.drafts, *([earlier.history] if earlier.history else []), *later.drafts),
+        image=earlier.image,
+    )
+
+
+def _round(
+    image: PreparedImage,
+    settings: Settings,
+    direction: Direction,
+    warm_start: Result | None = None,
+) -> Result:
+    """Decompose for one direction once."""
     degrees, shape = direction.degrees, (image.pixels.shape[0], image.pixels.shape[1])
     fine = fineness(settings, degrees)
     problem = frame_problem(rotate(light_of(image, settings), degrees, fine), settings, fine)
@@ -449,34 +494,11 @@ def _bands(plane: Array) -> Iterator[slice]:
         yield slice(top, top + step)
 
 
-def _given_layers(
-    image: PreparedImage, settings: Settings, angles: Sequence[float | Literal["auto"]]
-) -> list[Result]:
-    """One layer a given angle, each from what the one before left."""
-    results: list[Result] = []
-    for angle in angles:
-        results.append(_layer(image, settings, find_direction(image, settings, angle)))
-        image = replace(image, pixels=results[-1].derained)
-    return results
-
-
-def _found_layers(
-    image: PreparedImage, settings: Settings, count: int | Literal["auto"]
-) -> list[Result]:
-    """Layers in the directions that are found one after the other."""
-    results: list[Result] = []
-    while len(results) < (MOST_LAYERS if count == "auto" else count):
-        direction = find_direction(image, settings, "auto")
-        if count == "auto" and not is_new(direction, [result.angle for result in results]):
-            break
-        results.append(_layer(image, settings, direction))
-        image = replace(image, pixels=results[-1].derained)
-    return results
-
-
 def _together(layers: list[Result]) -> Result:
     """The result of all layers; see `Result.layers`."""
     first, last = layers[0], layers[-1]
+    if first is last:
+        return first
     rain = first.rain
     for layer in layers[1:]:
         rain = rain + layer.rain
@@ -495,4 +517,6 @@ def _earlier(result: Result, problem: Problem) -> Estimate:
             f"warm_start was solved in a frame of {shape[0]}×{shape[1]}, this image in one of "
             f"{wanted[0]}×{wanted[1]}; give a result of the same image shape and angle"
         )
-    return Estimate(result.solved.X, result.solved.R, result.solved.duals)
+    # The light that was solved last may be what earlier rounds left: this is the whole picture's.
+    R = problem.feasible(problem.Y - result.solved.X)
+    return Estimate(problem.Y - R, R, result.solved.duals)

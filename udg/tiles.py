@@ -45,7 +45,7 @@ from udg.presence import caution
 from udg.preview import Preview, Shown, Thumbnail, rain_in_words
 from udg.rotation import common_grid, rotate, unrotate
 from udg.settings import (
-    MOST_LAYERS,
+    Asked,
     Settings,
     centre,
     checked_count,
@@ -202,35 +202,44 @@ class Whole:
     settings : object
         What `udg.solve` was asked for, with the weights for the picture's contrast
         and the colour of its light.
-    data_range : (float, float) or None
-        As given to `udg.image.prepare`.
+    data_range : (float, float)
+        The values of no light and of full light.
     angle, confidence, rain_level
         As in `udg.Result`.
     amount : float
         Mean light to be expected of rain, by which the weights change; 0 if it was not judged.
     angle_per_tile : bool
         Whether each tile looks for its own angle.
+    later : bool
+        Whether a round before took out what it found.
     """
 
     shape: tuple[int, ...]
     settings: Settings
-    data_range: DataRange | None
+    data_range: tuple[float, float]
     angle: float
     confidence: float | None
     rain_level: float
     amount: float = 0.0
     angle_per_tile: bool = False
+    later: bool = False
 
     @property
     def adapted(self) -> Settings:
-        """Settings with the weights for this layer's rain."""
-        return for_amount(self.settings, self.amount)
+        """Settings with the weights for this layer's rain, and for what is left of it."""
+        settings = for_amount(self.settings, self.amount)
+        return settings.for_rest() if self.later else settings
 
     @property
     def passes(self) -> int:
-        """How often every tile is solved; 0 if there is no rain."""
+        """How often every tile is solved in a round; 0 if there is no rain."""
         dry = self.settings.model == "rain" and self.rain_level == 0
         return 0 if dry else self.settings.passes
+
+    @property
+    def rounds(self) -> int:
+        """How often these passes are made, each time to what is left."""
+        return self.settings.rounds if self.passes else 1
 
 
 def survey(source: Array, data_range: DataRange | None = None) -> Overview:
@@ -461,7 +470,7 @@ class TiledResult(Shown):
     rain_level, angle, confidence, weights, model
         As in `udg.Result`: decided once for the whole picture.
     gap : float
-        Largest of all tiles'; 0 if there was nothing to solve.
+        Largest of all tiles' last passes; 0 if there was nothing to solve.
     iterations : float
         Mean of all tiles'.
     seconds : float
@@ -524,7 +533,7 @@ def solve_tiles(
     overlap: int | None = None,
     angle: float | Literal["auto"] | Sequence[float] = "auto",
     angle_per_tile: bool = False,
-    n_layers: int | Literal["auto"] = 1,
+    n_layers: int | Literal["auto"] | None = None,
     data_range: DataRange | None = None,
     progress: Callable[[int, int], object] | None = None,
     **options: Any,
@@ -561,8 +570,9 @@ def solve_tiles(
     angle_per_tile : bool
         Let each tile look for its own angle; for rain that changes its direction over the picture.
         Needs ``angle="auto"`` and a single layer.
-    n_layers : int or "auto"
+    n_layers : int or "auto", optional
         As in `udg.solve`. Layers are taken out one after the other, each of the whole picture.
+        Default 1 with `angle_per_tile`.
     data_range : float or (float, float), optional
         Value of full light, or of none and full; see `udg.image.prepare`.
     progress : callable, optional
@@ -613,19 +623,22 @@ def solve_tiles(
         direction = find_direction(overview, settings, asked)
         if while_new and not is_new(direction, [layer.angle for layer in layers]):
             break
-        whole = Whole(shape, settings, stack.range, *direction, angle_per_tile)
-        ticks.more(whole.passes * len(tiles))
-        pieces: list[Piece] = []
-        bands = _bands(stack, whole, tiles, pieces, ticks)
-        if len(angles) == 1:
-            for top, band in bands:
-                _write(stack, target, rain, slice(top, top + len(band)), band, signed, small)
-        else:
-            stack.push(bands)
-        layers.append(_facts(whole, tiles, pieces))
+        whole = Whole(shape, settings, (stack.low, stack.high), *direction, angle_per_tile)
+        ticks.more(whole.rounds * whole.passes * len(tiles))
+        rounds: list[list[Piece]] = []
+        for _ in range(whole.rounds):
+            rounds.append([])
+            again = replace(whole, later=len(rounds) > 1)
+            bands = _bands(stack, again, tiles, rounds[-1], ticks)
+            if len(angles) == 1 and len(rounds) == whole.rounds:
+                for top, band in bands:
+                    _write(stack, target, rain, slice(top, top + len(band)), band, signed, small)
+            else:
+                stack.push(bands)
+        layers.append(_facts(whole, tiles, rounds))
     if len(angles) > 1:
         _write(stack, target, rain, slice(0, shape[0]), None, signed, small)
-    together = tuple(layers) if len(angles) > 1 else ()
+    together = tuple(layers) if len(layers) > 1 else ()
     layer = shrunk(small.result(), shape, PreparedImage.thumbnail_scale(shape))
     if settings.light is not None:
         layer = layer[:, :, None] * np.asarray(settings.light.rain, np.float32)
@@ -635,10 +648,10 @@ def solve_tiles(
 
 def asked_for(
     angle: float | Literal["auto"] | Sequence[float],
-    n_layers: int | Literal["auto"],
+    n_layers: int | Literal["auto"] | None,
     angle_per_tile: bool,
     options: dict[str, Any],
-) -> tuple[Settings, list[float | Literal["auto"]], bool]:
+) -> Asked:
     """What `solve_tiles` was asked for, checked.
 
     Parameters
@@ -648,12 +661,8 @@ def asked_for(
 
     Returns
     -------
-    settings : object
+    Asked
         What does not depend on the picture.
-    angles : list of float or "auto"
-        One for each layer that there may be.
-    while_new : bool
-        Whether to stop where a layer's direction is not new.
 
     Raises
     ------
@@ -666,12 +675,12 @@ def asked_for(
     weights = ("tau", "lam_x", "lam_y", "lam_r")
     others = {name: value for name, value in options.items() if name not in weights}
     given = {name: options.get(name) for name in weights}
-    settings, angles = understood(given, angle, n_layers, **others)
-    if angle_per_tile and (angles != ["auto"] or n_layers != 1):
+    if angle_per_tile and n_layers is None:
+        n_layers = 1
+    asked = understood(given, angle, n_layers, **others)
+    if angle_per_tile and asked.angles != ["auto"]:
         raise InvalidInput("angle_per_tile is for angle='auto' and one layer; leave it out")
-    if n_layers == "auto":
-        return settings, ["auto"] * MOST_LAYERS, True
-    return settings, angles * n_layers, False  # several of both were refused
+    return asked
 
 
 class _Ticks:
@@ -830,7 +839,9 @@ def _blended(
         yield rows.start, band[:final]
 
 
-def _facts(whole: Whole, tiles: Sequence[Tile], pieces: list[Piece]) -> TiledResult:
+def _facts(whole: Whole, tiles: Sequence[Tile], rounds: list[list[Piece]]) -> TiledResult:
+    pieces = rounds[-1]
+    all_pieces = [piece for one in rounds for piece in one]
     count = max(1, len(pieces))
     height, width = (max(sides) for sides in zip(*(tile.shape for tile in tiles), strict=True))
     return TiledResult(
@@ -842,9 +853,9 @@ def _facts(whole: Whole, tiles: Sequence[Tile], pieces: list[Piece]) -> TiledRes
         weights=whole.adapted.weights,
         model=whole.settings.model,
         gap=max((piece.gap for piece in pieces), default=0.0),
-        iterations=sum(piece.iterations for piece in pieces) / count,
-        seconds=sum(piece.seconds for piece in pieces),
-        reason="gap" if all(piece.reason == "gap" for piece in pieces) else "max_iter",
+        iterations=sum(piece.iterations for piece in all_pieces) / count,
+        seconds=sum(piece.seconds for piece in all_pieces),
+        reason="gap" if all(piece.reason == "gap" for piece in all_pieces) else "max_iter",
         tiles=len(tiles),
         tile_shape=(height, width),
         overlap=max(max(tile.rows.after, tile.columns.after) for tile in tiles),

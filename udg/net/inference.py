@@ -276,7 +276,7 @@ def _direction(
     image: PreparedImage, angle: float | Literal["auto"], level: float | Literal["auto"]
 ) -> Direction:
     """Angle and rain level, as `udg.solve` decides on them."""
-    settings, _ = understood(dict.fromkeys(asdict(RAIN_WEIGHTS)), rain_level=level)
+    settings = understood(dict.fromkeys(asdict(RAIN_WEIGHTS)), rain_level=level).settings
     if angle != "auto":
         return given_direction(settings, angle)
     pixels = image.pixels
