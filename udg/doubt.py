@@ -301,12 +301,13 @@ def traits(Y: Array, R: Array, brightest: Array, around: Surroundings) -> Traits
     peak = of.maximum_filter1d(R, 5, 1)
     thin = along(R, 3.0)
     followed, itself = (mean(stands_out(u) * R, 15, 0) for u in (brightest, Y))
+    itself = itself + 1e-5  # which a line that does not stand out may make 0
     return Traits(
         crowd=_log_ratio(around.density, around.usual),
         busy=_log_ratio(around.busy, around.density),
         bright=_log_ratio(R, around.streak),
         edge=_log_ratio(sides, line),
-        colour=clip(followed / (itself + 1e-5), -1, 2),
+        colour=clip(followed / xp.where(itself == 0, 1e-5, itself), -1, 2),
         long=_log_ratio(mean(R, _LONG_LINE, 0), mean(R, _LINE, 0)),
         sharp=_log_ratio(along(flank, 3.0), along(peak, 3.0)),
         wide=_log_ratio(mean(thin, _LINE, 1) * _LINE, of.maximum_filter1d(thin, _LINE, 1)),
