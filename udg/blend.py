@@ -21,11 +21,13 @@ _FINE = 0.7  # … of what JPEG, which halves the resolution of colours, leaves 
 _WET = 0.15  # of the strongest details of rain: from here on a pixel has something to say
 _STRONGEST = 99.5  # per cent of the pixels that have smaller ones
 _LEAST_DETAIL = 1e-4  # below, it is rounding
+_CLIPPED = 0.98  # light of a channel that may have lost rain to full light, which looks blended
+_FEW = 0.02  # part of a pixel's surroundings that may be so
 _LEAST_PIXELS = 500
 _LEAST_COLOUR = 0.01  # mean square of k on the rain, all channels together
 _BLOCKS = 4  # a side, for the error
 _ERRORS = 2.0  # of them have to be in its favour
-_NONE, _FULL = 0.4, 0.7  # of the estimate, which is too low where R has details of the scene
+_NONE, _FULL = 0.3, 0.6  # of the estimate, which is too low where R has details of the scene
 _STEPS = 10
 _OUTLIER = 1.5  # standard deviations from which on a pixel weighs less
 
@@ -44,7 +46,8 @@ def blend_of(thumbnail: Floats, rain: Floats) -> float:
     Where the darkest channel has a detail D of rain, channel c has D (1 − β k), where
     k = 1 − (1 − Y_c) / (1 − min Y) is known. What is missing, β k D, is regressed on k D, over all
     pixels with rain and all channels. Details of the scene are in D as well, so the rain's own
-    serve as instrument; pixels that do not agree weigh less (Huber).
+    serve as instrument; pixels that do not agree weigh less (Huber). Pixels at and near full light,
+    where a channel has no room for rain however it adds up, are left out.
 
     Parameters
     ----------
@@ -67,10 +70,14 @@ def blend_of(thumbnail: Floats, rain: Floats) -> float:
     .. [2] P. J. Huber, "Robust estimation of a location parameter", Annals of Mathematical
        Statistics 35(1), 1964.
     """
+    from scipy.ndimage import gaussian_filter
+
     if thumbnail.shape[2] < 3:
         return 0.0
     details = _broad_and_detail(rain)[1]
     wet = np.abs(details) > max(_WET * np.percentile(np.abs(details), _STRONGEST), _LEAST_DETAIL)
+    clipped = (thumbnail.max(axis=2) >= _CLIPPED).astype(np.float32)
+    wet &= gaussian_filter(clipped, _BROAD) < _FEW
     if np.count_nonzero(wet) < _LEAST_PIXELS:
         return 0.0
     sample = _sample(thumbnail, details, wet)
