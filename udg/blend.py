@@ -25,6 +25,7 @@ _CLIPPED = 0.98  # light of a channel that may have lost rain to full light, whi
 _FEW = 0.02  # part of a pixel's surroundings that may be so
 _LEAST_PIXELS = 500
 _LEAST_COLOUR = 0.01  # mean square of k on the rain, all channels together
+_TELLING = 0.1  # of the instrument's root mean square
 _BLOCKS = 4  # a side, for the error
 _ERRORS = 2.0  # of them have to be in its favour
 _NONE, _FULL = 0.3, 0.6  # of the estimate, which is too low where R has details of the scene
@@ -108,7 +109,7 @@ def _sample(thumbnail: Floats, details: Floats, wet: Floats) -> _Sample:
 def _slope(sample: _Sample, block: Floats) -> tuple[float, float]:
     """β by instrumental variables, and its standard error by leaving out one block at a time."""
     missing, expected, instrument = sample
-    telling = np.abs(instrument) > _LEAST_DETAIL
+    telling = np.abs(instrument) > _TELLING * np.sqrt(np.mean(instrument**2))
     weight = np.ones_like(missing)
     for step in range(_STEPS + 1):
         shared = weight * instrument
