@@ -39,6 +39,7 @@ DataRange = float | tuple[float, float]
 # `udg.metrics` has the 16–235 variant, which is for measuring only.
 _LUMA = (0.299, 0.587, 0.114)
 _THUMBNAIL = 720
+_LEAST_ROOM = 1e-6  # what is taken for none below full light: less than a step of 16 bits
 
 # Coloured light.
 _LIT = 0.15  # part of the brightest channel's light from which on a channel has light …
@@ -145,8 +146,12 @@ class PreparedImage:
         plane = pixels if pixels.ndim == 2 else pixels[:, :, channel]
         return (xp.astype(plane, xp.float32) - self.low) / (self.high - self.low)
 
-    def subtract(self, rain: Array, light: Light | None = None) -> Array:
+    def subtract(self, rain: Array, light: Light | None = None, blend: float = 0.0) -> Array:
         """Image minus ``rain`` in every colour channel, never below or above the range.
+
+        Rain that is blended with the scene adds less to channels that are bright: channel c loses
+        R (1 − β (1 − q)), where q = (1 − Y_c) / (1 − min Y), pixel by pixel. The darkest one
+        always loses R, and so does each that is as dark.
 
         Parameters
         ----------
@@ -155,6 +160,9 @@ class PreparedImage:
             ``high - low``.
         light : Light, optional
             `light_colour` of the picture: each channel loses so many times the rain.
+        blend : float
+            β in [0, 1] (`udg.blend.blend_of`): 0 takes the same from every channel, 1 undoes a
+            screen blend. Not used in coloured light, nor with fewer than three colours.
 
         Returns
         -------
@@ -166,8 +174,14 @@ class PreparedImage:
         result = xp.astype(self.pixels, xp.float32, copy=True)
         if result.ndim == 2:
             return clip(result - layer, self.low, self.high)
+        blended = bool(blend) and light is None and self.colours >= 3
+        if blended:
+            darkest = self.darkest()
+            room = clip(1 - darkest, _LEAST_ROOM, 1.0, in_place=True)
         for channel in range(self.colours):  # one at a time: pictures are large
             part = layer if layer.ndim == 2 else layer[:, :, channel]
+            if blended:
+                part = part * (1 - blend * (self._colour(channel) - darkest) / room)
             result[:, :, channel] -= part if light is None else light.rain[channel] * part
             plane = clip(result[:, :, channel], self.low, self.high, in_place=True)
             result[:, :, channel] = plane
