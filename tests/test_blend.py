@@ -87,3 +87,26 @@ def test_only_wet_pixels_of_colours_are_changed_by_the_blend(rng, channels):
     np.testing.assert_array_equal(image.subtract(rain, blend=0), equal)
     assert (blended >= equal).all()
     assert (blended != equal).any() == (channels in (3, 5))
+
+
+@pytest.mark.parametrize("parts", ["one piece", "tiles", "chunks"])
+def test_solvers_take_blended_rain_as_it_was_added(rng, parts):
+    clean = scene(rng)
+    rainy, _ = fallen(clean, "screen")
+    whole = udg.solve(rainy, angle=12)
+    assert whole.blend > 0.9
+    alike = prepare(rainy).subtract(whole.rain)
+    assert udg.psnr_rgb(whole.derained, clean) > udg.psnr_rgb(alike, clean) + 1
+    if parts == "tiles":
+        tiled = udg.solve_tiles(rainy, angle=12)
+        assert tiled.blend == pytest.approx(whole.blend, abs=0.02)
+        np.testing.assert_allclose(tiled.thumbnail.after, tiled.derained, atol=1e-5)
+        result = tiled.derained
+    elif parts == "chunks":
+        da = pytest.importorskip("dask.array")
+        result = np.asarray(udg.solve_blocks(da.from_array(rainy, chunks=-1), angle=12).derained)
+    else:
+        result = prepare(rainy).subtract(whole.rain, blend=whole.blend)
+    assert np.quantile(np.abs(result - whole.derained), 0.98) < 1 / 255
+    added, _ = fallen(clean, "add")
+    assert udg.solve(added, angle=12).blend == 0

@@ -86,7 +86,7 @@ def test_several_directions_equal_tiles():
     here, there = assert_like_tiles(array, angle=[8, -20])
     assert [float(layer.angle) for layer in here.layers] == [8, -20]
     assert len(there.layers) == 2
-    np.testing.assert_array_equal(here.layers[1].derained, here.derained)
+    np.testing.assert_allclose(here.layers[1].derained, here.derained, atol=1e-3)
     np.testing.assert_allclose(sum(layer.rain for layer in here.layers), here.rain)
 
 
@@ -151,7 +151,7 @@ def test_nothing_is_computed_before_it_is_asked_for():
 
 
 def test_a_given_angle_needs_no_rain_and_a_chunk_only_its_tiles(monkeypatch):
-    array = da.from_array(picture((120, 480, 3)), chunks=120)
+    array = da.from_array(picture((120, 480)), chunks=120)
     result = udg.solve_blocks(array, overlap=8, passes=1)
     solved = []
     real = blocks.solve_tile

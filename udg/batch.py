@@ -601,7 +601,9 @@ def view_file(task: Task, limit: int) -> dict[str, Any]:
         parts += ["after", "rain"]
     if before.shape != after.shape:
         raise FileError(f"{task.target} differs in shape from {task.source}; derain it again")
-    both = Preview.of_thumbnail(Thumbnail(before, before - after), signed=False, side=report.SIDE)
+    both = Preview.of_thumbnail(
+        Thumbnail(before, after, before - after), signed=False, side=report.SIDE
+    )
     view = report.encode(both, limit, parts)
     return {"view": {**view, "size": [shape[1], shape[0]], "difference": True}}
 

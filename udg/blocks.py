@@ -27,9 +27,10 @@ import numpy as np
 from udg.backend import one_of_many
 from udg.doubt import Crowding, activity
 from udg.errors import InvalidInput, MissingExtra
-from udg.image import BlockMeans, DataRange, PreparedImage, check_shape, prepare
+from udg.image import BlockMeans, DataRange, PreparedImage, check_shape, prepare, shrunk
 from udg.settings import (
     Settings,
+    blend_in,
     checked_count,
     find_direction,
     for_picture,
@@ -70,7 +71,8 @@ class LazyResult(NamedTuple):
     Attributes
     ----------
     derained : dask.array.Array, float32, the image's shape and chunks
-        Image minus rain in every colour channel, in the image's range, never resampled.
+        Image minus rain in every colour channel, in the image's range, never resampled; as in
+        `Result`, blended rain is less in bright channels.
     rain : dask.array.Array, float32, shape (H, W)
         R in the image's frame; 1 is full light.
     rain_level, angle : dask.array.Array, float64, shape ()
@@ -182,7 +184,7 @@ def solve_blocks(
 
     grid = _grid(array, overlap)
     stack = array if array.ndim == 3 else array[:, :, None]
-    pixels = stack.rechunk((grid.rows, grid.columns, -1))
+    whole = pixels = stack.rechunk((grid.rows, grid.columns, -1))
     layers: list[LazyResult] = []
     decisions: list[da.Array] = []
     for one in angles:
@@ -209,10 +211,14 @@ def solve_blocks(
                 gap,
             )
         )
-    if len(layers) == 1:
-        return layers[0]
     together = sum((layer.rain for layer in layers[1:]), layers[0].rain)
-    return layers[0]._replace(derained=layers[-1].derained, rain=together, layers=tuple(layers))
+    derained = layers[-1].derained
+    if settings.model == "rain" and PreparedImage(array, low, high).colours >= 3:
+        total = together.rechunk((grid.rows, grid.columns))
+        left = _as_it_was_added(whole, total, decisions[0], array.shape, data_range, (low, high))
+        derained = left.rechunk(array.chunks)
+    several = tuple(layers) if len(layers) > 1 else ()
+    return layers[0]._replace(derained=derained, rain=together, layers=several)
 
 
 def _check(array: Any, data_range: DataRange | None) -> tuple[float, float]:
@@ -334,18 +340,23 @@ def _decided(pixels: da.Array, asked: _Asked, earlier: Sequence[da.Array]) -> da
     """The task that decides on a layer. Its answer is a `Whole`, for other tasks only."""
     from dask.base import tokenize
 
-    luma_step, unit_step = survey_steps(asked.shape)
-    plane, stack = np.empty((0, 0), np.float32), np.empty((0, 0, 0), np.float32)
-    colours = PreparedImage(pixels, 0, 1).colours
+    plane = np.empty((0, 0), np.float32)
     luma = pixels.map_blocks(partial(_luma, asked.given), drop_axis=2, meta=plane)
-    unit = pixels.map_blocks(
-        partial(_unit, asked.given), chunks=(*pixels.chunks[:2], (colours,)), meta=stack
-    )
-    lumas, units = _means(luma, luma_step), _means(unit, unit_step)
+    lumas = _means(luma, survey_steps(asked.shape)[0])
+    units = _thumbnail(pixels, asked.shape, asked.given)
     name = f"udg-decide-{tokenize(pixels.name, asked, [one.name for one in earlier])}"
     before = [(one.name,) for one in earlier]
     task = partial(_decide, asked), (lumas.name, 0, 0), (units.name, 0, 0, 0), before
     return _tasks(name, {(name,): task}, (), [lumas, units, *earlier])
+
+
+def _thumbnail(pixels: da.Array, shape: tuple[int, ...], given: DataRange | None) -> da.Array:
+    """Block means of the colours, of which the thumbnail is made."""
+    stack, colours = np.empty((0, 0, 0), np.float32), PreparedImage(pixels, 0, 1).colours
+    unit = pixels.map_blocks(
+        partial(_unit, given), chunks=(*pixels.chunks[:2], (colours,)), meta=stack
+    )
+    return _means(unit, survey_steps(shape)[1])
 
 
 def _for_rest(decided: da.Array) -> da.Array:
@@ -486,6 +497,26 @@ def _difference(
     return _tasks(name, tasks, chunks, [windows, rain, decided])
 
 
+def _as_it_was_added(
+    pixels: da.Array,
+    rain: da.Array,
+    decided: da.Array,
+    shape: tuple[int, ...],
+    given: DataRange | None,
+    data_range: tuple[float, float],
+) -> da.Array:
+    """The picture without all of its rain, of which bright channels have less if it is blended."""
+    units, means = _thumbnail(pixels, shape, given), _means(rain, survey_steps(shape)[1])
+    blend, name = f"udg-blend-{rain.name}", f"udg-result-{rain.name}"
+    tasks: dict[Any, Any] = {
+        blend: (partial(_blend, shape), (decided.name,), (units.name, 0, 0, 0), (means.name, 0, 0))
+    }
+    for place in product(*(range(count) for count in rain.numblocks)):
+        given_here = (pixels.name, *place, 0), (rain.name, *place), (decided.name,), blend
+        tasks[name, *place, 0] = partial(_without, data_range), *given_here
+    return _tasks(name, tasks, pixels.chunks, [pixels, rain, decided, units, means])
+
+
 # The tasks
 
 
@@ -571,6 +602,17 @@ def _blended(chunk: Window, where: Sequence[Window], parts: Sequence[Floats]) ->
     for place, part in zip(where, parts, strict=True):
         rain[_from(chunk, place)] += part
     return rain
+
+
+def _blend(shape: tuple[int, ...], whole: Whole, units: Floats, rain: Floats) -> float:
+    scale = PreparedImage.thumbnail_scale(shape)
+    return blend_in(whole.settings, shrunk(units, shape, scale), shrunk(rain, shape, scale))
+
+
+def _without(
+    data_range: tuple[float, float], pixels: Array, rain: Floats, whole: Whole, blend: float
+) -> Array:
+    return PreparedImage(pixels, *data_range).subtract(rain, whole.settings.light, blend)
 
 
 def _subtract(

@@ -45,20 +45,15 @@ class Thumbnail(NamedTuple):
 
     Attributes
     ----------
-    before : array, float32, shape (h, w, C)
-        The image's colours in [0, 1].
+    before, after : array, float32, shape (h, w, C)
+        The image's colours in [0, 1], with rain and without.
     rain : array, float32, shape (h, w) or (h, w, C)
         1 is full light.
     """
 
     before: Floats
+    after: Floats
     rain: Floats
-
-    @property
-    def after(self) -> Floats:
-        """Before without the rain."""
-        rain = self.rain if self.rain.ndim == 3 else self.rain[:, :, None]
-        return np.asarray(np.clip(self.before - rain, 0, 1))
 
 
 class Preview(NamedTuple):

@@ -37,6 +37,7 @@ __all__ = [
     "Gauge",
     "Settings",
     "Streaks",
+    "blend_in",
     "centre",
     "checked_count",
     "find_direction",
@@ -417,6 +418,18 @@ def is_new(direction: Direction, earlier: Sequence[float]) -> bool:
 def light_of(image: PreparedImage, settings: Settings) -> Array:
     """The plane that is decomposed."""
     return image.darkest(settings.light) if settings.model == "rain" else image.luma()
+
+
+def blend_in(settings: Settings, thumbnail: Array, rain: Array) -> float:
+    """How much of a screen blend a picture's rain is (`udg.blend.blend_of`), both as thumbnails.
+
+    0 where nothing can be told from colours: stripes, coloured light.
+    """
+    if settings.model != "rain" or settings.light is not None or not rain.any():
+        return 0.0
+    from udg.blend import blend_of
+
+    return blend_of(thumbnail, rain)
 
 
 def fineness(settings: Settings, degrees: float) -> int:

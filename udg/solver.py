@@ -13,7 +13,7 @@ from udg.backend import to_numpy
 from udg.certificate import Duals
 from udg.doubt import Crowding, doubts, first_doubt
 from udg.errors import InvalidInput
-from udg.image import DataRange, PreparedImage, prepare
+from udg.image import BlockMeans, DataRange, PreparedImage, prepare, shrunk
 from udg.iteration import Checkpoint, Minimum, Reason, minimize
 from udg.method import Estimate, Method
 from udg.objective import Model, Problem, Weights
@@ -26,6 +26,7 @@ from udg.settings import (
     Gauge,
     Settings,
     Streaks,
+    blend_in,
     centre,
     find_direction,
     fineness,
@@ -83,7 +84,8 @@ class Result(Shown):
     ----------
     derained : array, float32, the image's shape
         Image minus rain in every colour channel, in the image's range, never resampled. In coloured
-        light each channel loses what it has of the rain's light (`udg.image.light_colour`).
+        light each channel loses what it has of the rain's light (`udg.image.light_colour`), and
+        of blended rain the less the brighter it is (`PreparedImage.subtract`).
     rain : array, float32, shape (H, W)
         R in the image's frame; 1 is full light.
     rain_level : float
@@ -115,12 +117,15 @@ class Result(Shown):
         What was decomposed: ``image.pixels`` is the array that was given, not a copy.
     layers : tuple of Result
         One a direction if rain of several was asked for, each from what the one before left;
-        ``derained``, ``rain`` and ``background`` are then of all together, and everything else of
-        the first. Empty for a single direction.
+        ``derained``, ``rain``, ``background`` and ``blend`` are then of all together, and
+        everything else of the first. Empty for a single direction.
     shift : float
         Signed model: what the gauge moved from rain to background.
     drafts : tuple of tuple of Checkpoint
         Histories of the passes before the last, if ``history`` was asked for.
+    blend : float
+        In [0, 1]: how much of a screen blend the rain is (`udg.blend.blend_of`). 0 takes the same
+        light from all channels.
     """
 
     derained: Array
@@ -141,6 +146,7 @@ class Result(Shown):
     layers: tuple[Result, ...] = ()
     shift: float = 0.0
     drafts: tuple[tuple[Checkpoint, ...], ...] = ()
+    blend: float = 0.0
 
     @cached_property
     def background(self) -> Array:
@@ -350,7 +356,7 @@ def solve(
             break
         layers.append(_layer(left, settings, direction, warm_start))
         left = replace(left, pixels=layers[-1].derained)
-    return _together(layers)
+    return _as_it_was_added(_together(layers), settings)
 
 
 def _layer(
@@ -508,6 +514,19 @@ def _together(layers: list[Result]) -> Result:
         rain=rain,
         layers=tuple(layers),
     )
+
+
+def _as_it_was_added(result: Result, settings: Settings) -> Result:
+    """The result without blended rain, if it is."""
+    image, rain = result.image, result.rain
+    if settings.model != "rain" or result.rain_level == 0:
+        return result
+    scale = image.thumbnail_scale(rain.shape)
+    small = shrunk(BlockMeans.of(to_numpy(rain), scale), rain.shape, scale)
+    blend = blend_in(settings, image.thumbnail, small)
+    if blend == 0:
+        return result
+    return replace(result, derained=image.subtract(rain, blend=blend), blend=blend)
 
 
 def _earlier(result: Result, problem: Problem) -> Estimate:

@@ -47,6 +47,7 @@ from udg.rotation import common_grid, rotate, unrotate
 from udg.settings import (
     Asked,
     Settings,
+    blend_in,
     centre,
     checked_count,
     find_direction,
@@ -489,6 +490,8 @@ class TiledResult(Shown):
         One a direction if rain of several was asked for, as in `udg.Result`, each without arrays.
     thumbnail : Thumbnail, optional
         The picture and its rain, at most 720 pixels a side; none in ``layers``.
+    blend : float
+        As in `udg.Result`.
     """
 
     derained: Array
@@ -508,6 +511,7 @@ class TiledResult(Shown):
     angles: tuple[float, ...]
     layers: tuple[TiledResult, ...] = ()
     thumbnail: Thumbnail | None = None
+    blend: float = 0.0
 
     def __repr__(self) -> str:
         if self.derained is None:
@@ -612,7 +616,6 @@ def solve_tiles(
 
     signed = settings.model == "signed"
     stack, ticks = _Stack(source, data_range, shape), _Ticks(progress)
-    small = BlockMeans(shape[:2], survey_steps(shape)[1])
     layers: list[TiledResult] = []
     for asked in angles:
         overview = survey(stack, stack.range)
@@ -629,21 +632,21 @@ def solve_tiles(
         for _ in range(whole.rounds):
             rounds.append([])
             again = replace(whole, later=len(rounds) > 1)
-            bands = _bands(stack, again, tiles, rounds[-1], ticks)
-            if len(angles) == 1 and len(rounds) == whole.rounds:
-                for top, band in bands:
-                    _write(stack, target, rain, slice(top, top + len(band)), band, signed, small)
-            else:
-                stack.push(bands)
+            stack.take(_bands(stack, again, tiles, rounds[-1], ticks))
         layers.append(_facts(whole, tiles, rounds))
-    if len(angles) > 1:
-        _write(stack, target, rain, slice(0, shape[0]), None, signed, small)
+    layer = stack.small_rain()
+    stack.blend = blend_in(settings, before, layer)
+    _write(stack, target, rain, signed)
     together = tuple(layers) if len(layers) > 1 else ()
-    layer = shrunk(small.result(), shape, PreparedImage.thumbnail_scale(shape))
-    if settings.light is not None:
-        layer = layer[:, :, None] * np.asarray(settings.light.rain, np.float32)
-    thumbnail = Thumbnail(before, layer)
-    return replace(layers[0], derained=target, rain=rain, layers=together, thumbnail=thumbnail)
+    after = PreparedImage(before, 0, 1).subtract(layer, settings.light, stack.blend)
+    return replace(
+        layers[0],
+        derained=target,
+        rain=rain,
+        layers=together,
+        thumbnail=Thumbnail(before, after, layer),
+        blend=stack.blend,
+    )
 
 
 def asked_for(
@@ -703,7 +706,7 @@ class _Ticks:
 
 
 class _Stack:
-    """The picture without the layers that were found so far; their sum is kept in a file."""
+    """The picture without the rain that was found so far, which is kept in a temporary file."""
 
     def __init__(self, source: Array, data_range: DataRange | None, shape: tuple[int, ...]) -> None:
         self.shape, self.ndim = shape, len(shape)
@@ -711,33 +714,43 @@ class _Stack:
         corner = _read(source, slice(0, 2), slice(0, 2), data_range)
         self.dtype = corner.pixels.dtype
         self.low, self.high = corner.low, corner.high
-        self.light: Light | None = None  # in which colour layers are subtracted
-        self._layers: list[np.memmap[Any, Any]] = []
+        self.light: Light | None = None  # in which colour rain is subtracted
+        self.blend = 0.0
+        self._rain: np.memmap[Any, Any] | None = None
 
     @property
     def range(self) -> DataRange | None:
         """That of the pixels that are read here."""
-        return (self.low, self.high) if self._layers else self._given
+        return self._given if self._rain is None else (self.low, self.high)
 
     def __getitem__(self, window: tuple[slice, slice]) -> Array:
         pixels = _window(self._source, *window)
-        for layer in self._layers:
-            image = PreparedImage(pixels, self.low, self.high)
-            pixels = image.subtract(array_namespace(pixels).asarray(layer[window]), self.light)
-        return pixels
+        if self._rain is None:
+            return pixels
+        image, xp = PreparedImage(pixels, self.low, self.high), array_namespace(pixels)
+        return image.subtract(xp.asarray(self._rain[window]), self.light, self.blend)
 
-    def rain(self, window: tuple[slice, slice]) -> Floats:
-        """Rain of all layers so far."""
-        zero = np.zeros([side.stop - side.start for side in window], np.float32)
-        return sum((layer[window] for layer in self._layers), zero)
+    def rain(self, rows: slice) -> Floats:
+        """All that was found so far, in rows of the picture."""
+        assert self._rain is not None
+        return self._rain[rows]
 
-    def push(self, bands: Iterator[tuple[int, Floats]]) -> None:
-        """Take one more layer, given from top to bottom."""
-        with TemporaryFile(prefix="udg-") as file:
-            layer = np.memmap(file, np.float32, "w+", shape=self.shape[:2])
+    def small_rain(self) -> Floats:
+        """The same as a thumbnail."""
+        means = BlockMeans(self.shape[:2], survey_steps(self.shape)[1])
+        for rows in _strips(0, *self.shape[:2]):
+            means.add(rows.start, self.rain(rows))
+        return shrunk(means.result(), self.shape, PreparedImage.thumbnail_scale(self.shape))
+
+    def take(self, bands: Iterator[tuple[int, Floats]]) -> None:
+        """Add rain, given from top to bottom. Bands still to come do not read rows above."""
+        total = self._rain
+        if total is None:
+            with TemporaryFile(prefix="udg-") as file:
+                total = np.memmap(file, np.float32, "w+", shape=self.shape[:2])
         for top, band in bands:
-            layer[top : top + len(band)] = band
-        self._layers.append(layer)
+            total[top : top + len(band)] += band
+        self._rain = total
 
 
 class _Drafts:
@@ -895,32 +908,14 @@ def _strips(top: int, bottom: int, width: int) -> Iterator[slice]:
     yield from map(slice, starts[:-1], starts[1:])
 
 
-def _write(
-    source: _Stack,
-    target: Array,
-    rain_target: Array,
-    rows: slice,
-    band: Floats | None,
-    signed: bool,
-    small: BlockMeans,
-) -> None:
-    """Store rows of the picture without the band's rain, and that rain with the layers'.
-
-    The rain's block means go to ``small``.
-    """
+def _write(source: _Stack, target: Array, rain_target: Array, signed: bool) -> None:
+    """Store the picture without its rain, and the rain."""
     everywhere = slice(0, source.shape[1])
-    for part in _strips(rows.start, rows.stop, source.shape[1]):
-        window = part, everywhere
-        pixels, rain = source[window], source.rain(window)
-        if band is not None:
-            layer = band[part.start - rows.start : part.stop - rows.start]
-            image = PreparedImage(pixels, source.low, source.high)
-            pixels = image.subtract(array_namespace(pixels).asarray(layer), source.light)
-            rain = rain + layer
-        small.add(part.start, rain)
-        target[part] = _as_type(to_numpy(pixels), source.dtype, target.dtype)
+    for part in _strips(0, *source.shape[:2]):
+        pixels = to_numpy(source[part, everywhere])
+        target[part] = _as_type(pixels, source.dtype, target.dtype)
         if rain_target is not None:
-            integer = np.dtype(rain_target.dtype).kind in "ui"
+            rain, integer = source.rain(part), np.dtype(rain_target.dtype).kind in "ui"
             rain = rain / 2 + 0.5 if signed and integer else rain
             rain_target[part] = quantize(rain, np.float32, rain_target.dtype)
 
