@@ -2,8 +2,8 @@
 Rain of several directions
 ==========================
 
-One pass looks for one direction. Gusts, or drops near and far, make more than one;
-``n_layers="auto"`` takes out one after the other, as long as what is left still shows rain.
+A layer has one direction. Gusts, or drops near and far, make more than one; they are taken out one
+after the other, as long as what is left surely shows rain.
 """
 
 import matplotlib.pyplot as plt
@@ -17,8 +17,8 @@ rainy = udg.synthesize(clean, angle=18, density=0.08, seed=1, data_range=255).ra
 rainy = udg.synthesize(rainy, angle=-16, density=0.08, seed=2, data_range=255).rainy
 rainy = rainy.round().astype(np.uint8)
 
-one = udg.solve(rainy)
-all_found = udg.solve(rainy, n_layers="auto")
+one = udg.solve(rainy, n_layers=1)
+all_found = udg.solve(rainy)
 for layer in all_found.layers:
     print(f"{layer.angle:6.1f}°  rain level {layer.rain_level:.2f}")
 

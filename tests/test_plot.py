@@ -79,13 +79,13 @@ def test_comparison_refuses(streaks, result):
 @pytest.mark.parametrize("of", ["gap", "objective"])
 def test_curves_are_the_history_of_each_pass(result, of):
     ax = udg.plot.convergence(result, of=of, against="iterations")
-    first, second = ax.get_lines()
-    assert (first.get_linestyle(), second.get_linestyle()) == (":", "-")
+    first, *_, last = lines = ax.get_lines()
+    assert [line.get_linestyle() for line in lines] == [":", ":", ":", "-"]
     np.testing.assert_array_equal(first.get_xdata(), [p.iteration for p in result.drafts[0]])
-    begin = result.drafts[0][-1].iteration
-    np.testing.assert_array_equal(second.get_xdata(), [begin + p.iteration for p in result.history])
-    np.testing.assert_array_equal(second.get_ydata(), [getattr(p, of) for p in result.history])
-    assert second.get_xdata()[-1] == result.iterations
+    begin = sum(draft[-1].iteration for draft in result.drafts)
+    np.testing.assert_array_equal(last.get_xdata(), [begin + p.iteration for p in result.history])
+    np.testing.assert_array_equal(last.get_ydata(), [getattr(p, of) for p in result.history])
+    assert last.get_xdata()[-1] == result.iterations
     assert ax.get_yscale() == ("log" if of == "gap" else "linear")
 
 

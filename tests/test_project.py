@@ -223,9 +223,10 @@ def test_readme_names_the_defaults() -> None:
     weights = dataclasses.asdict(udg.RAIN_WEIGHTS)
     assert {name: float(said.pop(name)) for name in weights} == weights
     assert int(said.pop("passes")) == udg.settings._DEFAULTS["rain"]["passes"]
+    assert said.pop("n_layers") == "auto"
     parameters = inspect.signature(udg.solve).parameters
     assert said == {name: str(parameters[name].default) for name in said}
-    assert set(said) == {"strength", "rain_level", "angle", "n_layers"}
+    assert set(said) == {"strength", "rain_level", "angle"}
 
 
 def test_readme_links_lead_somewhere() -> None:

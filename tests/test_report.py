@@ -141,7 +141,7 @@ def test_history_ends_where_the_facts_do(page):
         if entry["kind"] != "rain":
             continue
         (passes,) = entry["history"]
-        assert len(passes) == 2
+        assert len(passes) == 4
         iteration, seconds, energy, gap = passes[-1][-1]
         assert iteration == entry["iterations"]
         assert [seconds, energy, gap] == pytest.approx(
@@ -227,7 +227,7 @@ class TestWays:
         call("derain", "rainy/a.png", "-o", "b.png", "--report", "p.html", "--angle", "10,-5")
         (entry,) = entries_of("p.html")
         assert [layer["angle"] for layer in entry["layers"]] == [10, -5]
-        assert [len(passes) for passes in entry["history"]] == [2, 2]
+        assert [len(passes) for passes in entry["history"]] == [4, 4]
         assert '"settings":["angle=10.0,-5.0"]' in Path("p.html").read_text()
 
     def test_resume_keeps_what_an_older_page_tells(self):
@@ -387,7 +387,7 @@ def test_cards_filter_sort_and_lead_to_details(opened, page):
     opened.locator("#sort").select_option("order given")
     names.nth(4).click()
     assert opened.locator("#title").text_content() == HOSTILE[1]
-    assert opened.locator(".chart polyline").count() == 4  # energy and gap of two passes
+    assert opened.locator(".chart polyline").count() == 8  # energy and gap of four passes
     assert opened.get_by_role("button", name="Next picture").is_disabled()
     opened.get_by_role("button", name="Previous picture").click()
     assert opened.locator("#title").text_content() == "dry.png"

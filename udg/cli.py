@@ -1263,10 +1263,11 @@ def _rounded(value: float | None, format: str) -> str:
 
 
 def _print_derained(outcomes: Sequence[Outcome], settings: dict[str, Any]) -> None:
-    """What is known of each picture; how many directions there were if that was left to udg."""
+    """What is known of each picture; how many directions if it was asked, or one has several."""
     by_solver = [] if settings.get("method") == "net" else ["gap", "iterations"]
-    found = settings.get("n_layers") != 1 and settings.get("angle") == "auto"
-    counted = ["directions"] if found and "rain_level" not in settings else []
+    most = max((_directions(one.facts) for one in outcomes if one.error is None), default=0)
+    unknown = settings.get("angle") == "auto" and most > 1
+    counted = ["directions"] if unknown or settings.get("n_layers", 1) != 1 else []
     asked = settings.get("rain_level", "auto")
     rows = []
     for outcome in outcomes:

@@ -33,6 +33,7 @@ from udg.primal_dual import PrimalDual
 __all__ = [
     "MOST_LAYERS",
     "PAPER",
+    "PASSES",
     "Direction",
     "Gauge",
     "Settings",
@@ -85,6 +86,8 @@ _KINDS: Mapping[Streaks, _Kind] = MappingProxyType(
     {"rain": _Kind("bright", 1), "stripes": _Kind("both", 2)}
 )
 
+PASSES = 4  # in the rain model
+
 # What `solve` takes for anything left unsaid, by model.
 _DEFAULTS: Mapping[str, Mapping[str, Any]] = MappingProxyType(
     {
@@ -94,7 +97,7 @@ _DEFAULTS: Mapping[str, Mapping[str, Any]] = MappingProxyType(
             "boundary": "reflecting",
             "gauge": "median",
             "angle_limit": 45.0,
-            "passes": 4,
+            "passes": PASSES,
             "streaks": "rain",
         },
         "signed": {

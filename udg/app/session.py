@@ -31,7 +31,7 @@ from udg.errors import FileError, UdgError
 from udg.iteration import Checkpoint
 from udg.objective import RAIN_WEIGHTS, Weights
 from udg.preview import rain_gain
-from udg.settings import shortest_streak, weights_for_streaks, widest_streak
+from udg.settings import PASSES, shortest_streak, weights_for_streaks, widest_streak
 from udg.tiles import reduced
 
 __all__ = ["Choice", "Desk", "Job", "Limits", "Photo", "Session", "Shown", "sweep"]
@@ -583,7 +583,10 @@ def _suffix(photo: Photo) -> str:
 
 
 class _Watch:
-    """A callback for `udg.solve` that knows how far two passes are, by the logarithm of the gap."""
+    """A callback for `udg.solve` that knows how far its passes are, by the logarithm of the gap.
+
+    How many directions there are nobody knows before: the passes of later ones count as the last.
+    """
 
     def __init__(self, job: Job, stage: str) -> None:
         self._job, self._stage = job, stage
@@ -595,6 +598,6 @@ class _Watch:
             self._passes += 1
             self._first = max(gap, 2 * goal)
         done = math.log(self._first / gap) / math.log(self._first / goal)
-        part = (min(self._passes, 2) - 1 + min(max(done, 0.0), 1.0)) / 2
+        part = (min(self._passes, PASSES) - 1 + min(max(done, 0.0), 1.0)) / PASSES
         self._part = max(self._part, part)
         self._job.step(self._stage, self._part)
