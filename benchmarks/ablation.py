@@ -36,10 +36,11 @@ ROWS: Mapping[str, Mapping[str, Any]] = {
     "paper": {**udg.PAPER, "method": "joint", "tol": 3e-2},
     "rain model, on luma": {"passes": 1, "rain_level": 1},
     "on the darkest channel": {"passes": 1, "rain_level": 1},
-    "+ second pass": {"rain_level": 1},
-    "+ looks of lines": {"rain_level": 1},
-    "+ rain level": {},
-    "+ several directions": {"n_layers": "auto"},
+    "+ second pass": {"passes": 2, "rain_level": 1},
+    "+ looks of lines": {"passes": 2, "rain_level": 1},
+    "+ two more passes": {"rain_level": 1},
+    "+ rain level": {"n_layers": 1},
+    "+ several directions": {},
 }
 ON_LUMA, WITHOUT_LOOKS = "rain model, on luma", "+ second pass"
 

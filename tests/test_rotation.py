@@ -9,7 +9,7 @@ from skimage import data
 from skimage.transform import rotate as skimage_rotate
 
 from udg.errors import InvalidInput
-from udg.rotation import common_grid, rotate, rotated_shape, unrotate
+from udg.rotation import common_grid, rotate, rotated_shape, unrotate, with_lost_details
 
 SHAPES = [(64, 64), (65, 65), (64, 91), (91, 64), (37, 120), (2, 3)]
 ANGLES = [-45.0, -30.0, -7.3, 0.1, 10.0, 45.0, 60.0, 89.9, 135.0]
@@ -199,3 +199,28 @@ def test_windows_are_sampled_on_the_grid_of_the_whole_picture(angle, fine):
     assert np.abs(places - middle).max(axis=(2, 3)).min() < 1e-6
     back = unrotate(part, angle, image[window].shape, fine, shift)
     assert np.abs(back - image[window])[20:-20, 20:-20].max() < 0.02
+
+
+def test_rain_gets_what_interpolation_lost_of_it(monkeypatch) -> None:
+    rng = np.random.default_rng(0)
+    y, x = np.mgrid[:120, :130]
+    streaks = np.where((x + 0.01 * y).astype(int) % 5 == 0, np.float32(0.4), np.float32(0))
+    dark = np.full(x.shape, np.float32(0.2))
+    there = rotate(dark + streaks, 0.6)
+    seen = unrotate(there, 0.6, x.shape)
+    rain = unrotate(there - 0.2, 0.6, x.shape)  # all that the frame has of it
+    full = with_lost_details(rain, dark + streaks, seen)
+    inner = slice(5, -5), slice(5, -5)
+    before, after = (np.abs(u - streaks)[inner].mean() for u in (rain, full))
+    assert after < 0.1 * before
+    assert full.min() >= 0
+
+    light = rng.random(x.shape, dtype=np.float32)  # whose details are not the rain's
+    seen = unrotate(rotate(light, 0.6), 0.6, x.shape)
+    none = np.zeros_like(light)
+    np.testing.assert_array_equal(with_lost_details(none, light, seen), none)
+    rain = (0.1 * light).astype(np.float32)
+    at_once = with_lost_details(rain, light, seen)
+    assert (at_once <= light).all()
+    monkeypatch.setattr("udg.backend._AT_ONCE", 1)
+    np.testing.assert_allclose(with_lost_details(rain, light, seen), at_once, atol=1e-6)

@@ -11,7 +11,18 @@ from typing import Any
 import numpy as np
 from array_api_compat import array_namespace, is_cupy_array, is_numpy_array
 
-__all__ = ["clip", "finish", "in_blocks", "ndimage_of", "one_of_many", "threads", "to_numpy"]
+__all__ = [
+    "bands",
+    "clip",
+    "finish",
+    "in_blocks",
+    "ndimage_of",
+    "one_of_many",
+    "threads",
+    "to_numpy",
+]
+
+_AT_ONCE = 1 << 18  # pixels of a band
 
 _here = threading.local()
 _parallel = threading.Lock()  # held while a parallel kernel runs
@@ -58,6 +69,18 @@ def in_blocks(
         finally:
             _parallel.release()
     return serial(*arguments)
+
+
+def bands(shape: tuple[int, ...], reach: int = 0) -> Iterator[tuple[slice, slice]]:
+    """Rows in parts of a few hundred thousand pixels, and each with what its filters reach.
+
+    Temporary arrays of a part are small beside a picture.
+    """
+    height, width = shape
+    step = max(1, reach, _AT_ONCE // width)
+    for top in range(0, height, step):
+        rows = slice(top, min(height, top + step))
+        yield rows, slice(max(0, top - reach), min(height, rows.stop + reach))
 
 
 def ndimage_of(array: Any) -> Any:

@@ -17,7 +17,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from functools import cache, cached_property
 from importlib.resources import files
 from typing import Any, NamedTuple
@@ -25,7 +25,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from array_api_compat import array_namespace
 
-from udg.backend import clip, ndimage_of
+from udg.backend import bands, clip, ndimage_of
 from udg.image import BlockMeans
 
 __all__ = [
@@ -72,26 +72,26 @@ _ONE_STREAK = 10.0  # σ along a streak over which its odds are averaged
 _FAINT = 3.0  # rain of this brightness, in units of lam_r, …
 _FAINT_DOUBT = 0.75  # … keeps this part of its doubt; brighter rain less
 
-_AT_ONCE = 1 << 18  # pixels whose temporary arrays may be held
 
+def first_doubt(careful: float, *, eager: bool) -> float:
+    """Doubt everywhere in a first pass.
 
-def first_doubt(careful: float, passes: int) -> float:
-    """Doubt everywhere in the first of so many passes.
-
-    What the first pass leaves, no later one asks for; what it takes too much, the looks of it tell.
+    What it leaves, the pass after it does not ask for; what it takes too much, the looks of it
+    tell.
 
     Parameters
     ----------
     careful : float
         `udg.presence.caution` of the picture.
-    passes : int
+    eager : bool
+        Whether it only proposes: another pass follows, and no pass has been before.
 
     Returns
     -------
     float
-        Below ``careful`` if there are more passes than one.
+        Below ``careful`` if eager.
     """
-    return careful * (_EAGER if passes > 1 else 1.0)
+    return careful * (_EAGER if eager else 1.0)
 
 
 class Surroundings(NamedTuple):
@@ -409,7 +409,7 @@ def doubts(Y: Array, R: Array, brightest: Array, around: Surroundings, lam_r: fl
         Positive; below 1 for rain that is beyond doubt.
     """
     result = array_namespace(R).empty_like(R)
-    for rows, part in _bands(*R.shape):
+    for rows, part in bands(R.shape, _REACH):
         own = slice(rows.start - part.start, rows.stop - part.start)
         here = around._replace(density=around.density[part], busy=around.busy[part])
         odds = log_odds(traits(Y[part], R[part], brightest[part], here))
@@ -417,14 +417,6 @@ def doubts(Y: Array, R: Array, brightest: Array, around: Surroundings, lam_r: fl
         doubt = here.doubt()[own] ** _BESIDE_LOOKS * clip(looks, 1, None)
         result[rows] = doubt * clip(looks, None, 1) * reweighting(R[rows], doubt, lam_r)
     return result
-
-
-def _bands(height: int, width: int) -> Iterator[tuple[slice, slice]]:
-    """Rows in parts of a few hundred thousand pixels, and each with what its filters reach."""
-    step = max(_REACH, _AT_ONCE // width)
-    for top in range(0, height, step):
-        rows = slice(top, min(height, top + step))
-        yield rows, slice(max(0, top - _REACH), min(height, rows.stop + _REACH))
 
 
 def _log_ratio(above: Array, below: Array | float) -> Array:

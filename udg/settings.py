@@ -229,10 +229,11 @@ class Settings:
     callback: Callable[[Checkpoint], bool | None] | None
     light: Light | None = None  # of the picture, if it is coloured (`udg.image.light_colour`)
     later: Weights | None = None  # of rounds after the first, if others than `weights`
+    eager: bool = True  # in the first of two passes
 
     def for_rest(self) -> Settings:
-        """Settings for what a round left."""
-        return self if self.later is None else replace(self, weights=self.later)
+        """Settings for what a round left: there is less to be found, and more to be spared."""
+        return replace(self, weights=self.later or self.weights, eager=False)
 
 
 class Asked(NamedTuple):

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any, Literal, NamedTuple
 
 from array_api_compat import array_namespace
 
-from udg.backend import to_numpy
+from udg.backend import bands, to_numpy
 from udg.certificate import Duals
 from udg.doubt import Crowding, doubts, first_doubt
 from udg.errors import InvalidInput
@@ -20,7 +20,7 @@ from udg.objective import Model, Problem, Weights
 from udg.operators import Boundary
 from udg.presence import caution
 from udg.preview import Preview, Shown, rain_in_words
-from udg.rotation import rotate, rotated_shape, unrotate
+from udg.rotation import rotate, rotated_shape, unrotate, with_lost_details
 from udg.settings import (
     Direction,
     Gauge,
@@ -42,8 +42,6 @@ from udg.settings import (
 __all__ = ["Result", "Solved", "solve"]
 
 Array = Any
-
-_AT_ONCE = 1 << 18  # pixels
 
 
 class Solved(NamedTuple):
@@ -404,6 +402,9 @@ def _round(
     problem, minimum, drafts = _passes(image, problem, settings, direction, start)
     X, R, duals = minimum.estimate
     rain = unrotate(R, degrees, shape, fine)
+    if settings.model == "rain" and degrees % 90:
+        light = light_of(image, settings)
+        rain = with_lost_details(rain, light, unrotate(problem.Y, degrees, shape, fine))
     shift = float(centre(rain, settings.gauge)) if settings.model == "signed" else 0.0
     if shift:
         rain = rain - shift
@@ -446,7 +447,7 @@ def _passes(
         passes = 1
     elif settings.model == "rain":
         doubt = caution(level)
-        if (first := first_doubt(doubt, passes)) != 1:
+        if (first := first_doubt(doubt, eager=settings.eager and passes > 1)) != 1:
             problem = replace(problem, doubt=xp.full_like(problem.Y, first))
     iterations, seconds = 0, 0.0
     histories: list[tuple[Checkpoint, ...]] = []
@@ -488,16 +489,9 @@ def _doubts(
 
 def _crowding(image: PreparedImage, rain: Array, settings: Settings, degrees: float) -> Crowding:
     crowding, light = Crowding(rain.shape, degrees), light_of(image, settings)
-    for rows in _bands(rain):
+    for rows, _ in bands(rain.shape):
         crowding.add(rows.start, to_numpy(rain[rows]), to_numpy(light[rows]))
     return crowding
-
-
-def _bands(plane: Array) -> Iterator[slice]:
-    """Rows of a plane in parts of a few hundred thousand pixels: temporary arrays stay small."""
-    step = max(1, _AT_ONCE // plane.shape[1])
-    for top in range(0, plane.shape[0], step):
-        yield slice(top, top + step)
 
 
 def _together(layers: list[Result]) -> Result:

@@ -43,7 +43,7 @@ from udg.method import Estimate
 from udg.objective import Model, Weights
 from udg.presence import caution
 from udg.preview import Preview, Shown, Thumbnail, rain_in_words
-from udg.rotation import common_grid, rotate, unrotate
+from udg.rotation import common_grid, rotate, unrotate, with_lost_details
 from udg.settings import (
     Asked,
     Settings,
@@ -403,7 +403,8 @@ def solve_tile(
     careful = caution(whole.rain_level) if settings.model == "rain" else 1.0
     if before is None:
         number, spent, seconds, start = 1, 0, 0.0, None
-        if (first := first_doubt(careful, settings.passes)) != 1:
+        eager = settings.eager and settings.passes > 1
+        if (first := first_doubt(careful, eager=eager)) != 1:
             problem = replace(problem, doubt=xp.full_like(problem.Y, first))
     else:
         number, spent, seconds = before.number + 1, before.iterations, before.seconds
@@ -429,6 +430,9 @@ def solve_tile(
     )
     R = minimum.estimate.R
     rain = unrotate(R, angle, light.shape, fine, shift)
+    if settings.model == "rain" and angle % 90:
+        seen = unrotate(problem.Y, angle, light.shape, fine, shift)
+        rain = with_lost_details(rain, light, seen)
     if settings.model == "signed":
         rain = rain - centre(rain, settings.gauge)
     return Piece(
