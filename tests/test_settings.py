@@ -89,7 +89,7 @@ def test_weights_that_take_no_line_are_refused() -> None:
 def understood_weights(**given: float) -> tuple[Weights, bool]:
     names = ("tau", "lam_x", "lam_y", "lam_r")
     others = {name: value for name, value in given.items() if name not in names}
-    settings, _ = understood({name: given.get(name) for name in names}, **others)
+    settings = understood({name: given.get(name) for name in names}, **others).settings
     return settings.weights, settings.follow_contrast
 
 

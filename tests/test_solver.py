@@ -393,3 +393,15 @@ def test_usual_light_is_taken_as_it_is(channels, rainy, monkeypatch):
     monkeypatch.setattr("udg.settings.light_colour", lambda thumbnail: None)
     np.testing.assert_array_equal(found.derained, udg.solve(picture).derained)
     np.testing.assert_array_equal(found.derained[..., 0], (picture[..., 0] - found.rain).clip(0, 1))
+
+
+def test_a_lamp_at_full_light_stays_and_a_bright_streak_goes():
+    scene = np.full((120, 140), 0.25, np.float32)
+    scene[40:80, 50:90] = 1  # a lamp
+    rain = udg.render_streaks(scene.shape, angle=0, density=0.1, intensity=0.4, seed=2)
+    rainy = np.clip(scene + rain, 0, 1)
+    rainy[20:100, 20:22] = 1  # a streak as bright
+    found = udg.solve(rainy, angle=0)
+    assert (found.rain[40:80, 54:86] == 0).all()
+    assert (found.rain[30:90, 20:22] > 0.6).all()
+    assert found.gap <= 0.01

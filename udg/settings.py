@@ -15,6 +15,7 @@ from typing import Any, Literal, NamedTuple, get_args
 from array_api_compat import array_namespace
 
 from udg.admm import Alternating, Joint
+from udg.backend import ndimage_of
 from udg.errors import InvalidInput
 from udg.image import Light, Overview, PreparedImage, light_colour
 from udg.iteration import Checkpoint, check_stopping
@@ -116,6 +117,8 @@ _METHODS: Mapping[str, Callable[[], Method]] = MappingProxyType(
     {"primal-dual": PrimalDual, "joint": Joint, "alternating": Alternating}
 )
 
+_FULL = 0.98  # light beside which rain cannot be told …
+_THICK = 9  # … over so many pixels across
 _DRAFT_TOL = 2e-2  # gap of all passes but the last
 MOST_LAYERS = 4  # directions that n_layers="auto" takes out
 _NEW_DIRECTION = 8.0  # degrees; nearer than this to an earlier one is the same rain
@@ -445,7 +448,15 @@ def frame_problem(Y: Array, settings: Settings, fine: int) -> Problem:
     """What is to be minimised in a frame."""
     # Differences across shrink with the samples' distance; the weight keeps its meaning.
     weights = replace(settings.weights, lam_y=fine * settings.weights.lam_y)
-    return Problem(Y, weights, settings.model, settings.boundary)
+    problem = Problem(Y, weights, settings.model, settings.boundary)
+    if settings.model != "rain":
+        return problem
+    # Before a lamp or a white sky rain does not show; a thin streak may be as bright.
+    xp, of = array_namespace(Y), ndimage_of(Y)
+    full = of.minimum_filter1d(Y, _THICK * fine, axis=1, mode="nearest") >= _FULL
+    if not bool(xp.any(full)):
+        return problem
+    return replace(problem, ceiling=xp.where(full, xp.zeros_like(Y), Y))
 
 
 def tolerance(settings: Settings, *, last: bool) -> float:

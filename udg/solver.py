@@ -220,7 +220,8 @@ def solve(
     The image's light is turned so that streaks are vertical and decomposed into background X and
     rain R by minimising Eq. 3 (`udg.objective`); R is turned back and subtracted from the image.
     For rain, the light is the darkest colour channel (without those that the light in the picture
-    lacks: no blue under sodium lamps), the picture is first asked whether there is
+    lacks: no blue under sodium lamps), where all is full light there is no rain to be seen, the
+    picture is first asked whether there is
     rain at all (`udg.presence`), and a second pass doubts rain that is uneven, outweighed by the
     scene's details or unlike streaks, and frees the rest from the penalty's bias (`udg.doubt`); the
     first pass of two has half of `lam_r`, for it only proposes. Two more passes do the same to what
