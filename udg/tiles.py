@@ -8,7 +8,8 @@ own pixels are read once more and lose the blended rain.
 
 A pass goes through the picture from top to bottom. Beside one tile it holds the rain of one row of
 tiles, so that memory grows with the width of the picture at most; what a pass found is kept in a
-temporary file until the next one.
+temporary file until the next one, and the rain of all of them in another until the picture is
+written: four bytes a pixel each at most.
 """
 
 from __future__ import annotations
