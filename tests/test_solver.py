@@ -352,6 +352,8 @@ def test_more_passes_go_on_with_what_is_left(rainy, monkeypatch):
     stopped = udg.solve(rainy, angle=0, callback=lambda point: point.iteration > 0)
     assert stopped.reason == "callback"
     assert stopped.iterations < two.iterations
+    several = udg.solve(rainy, angle=[0, 20], callback=lambda point: point.iteration > 0)
+    assert several.layers == ()  # none after the one that was stopped
 
 
 def test_trace_joins_the_histories_of_all_passes(rainy):
@@ -405,3 +407,14 @@ def test_a_lamp_at_full_light_stays_and_a_bright_streak_goes():
     assert (found.rain[40:80, 54:86] == 0).all()
     assert (found.rain[30:90, 20:22] > 0.6).all()
     assert found.gap <= 0.01
+
+
+def test_a_dry_picture_is_asked_once(rainy, monkeypatch):
+    asked = []
+    real = udg.presence.evidence
+    monkeypatch.setattr(
+        udg.presence, "evidence", lambda *given: (asked.append(given), real(*given))[1]
+    )
+    dry = np.full_like(rainy, 0.3)
+    assert udg.solve(dry).rain_level == udg.solve_tiles(dry, tile=32).rain_level == 0
+    assert len(asked) == 2

@@ -354,6 +354,8 @@ def solve(
         if while_new and not is_new(direction, [layer.angle for layer in layers]):
             break
         layers.append(_layer(left, settings, direction, warm_start))
+        if layers[-1].reason == "callback" or (while_new and not direction.level):
+            break
         left = replace(left, pixels=layers[-1].derained)
     return _as_it_was_added(_together(layers), settings)
 

@@ -639,6 +639,8 @@ def solve_tiles(
             again = replace(whole, later=len(rounds) > 1)
             stack.take(_bands(stack, again, tiles, rounds[-1], ticks))
         layers.append(_facts(whole, tiles, rounds))
+        if while_new and not whole.passes:
+            break
     layer = stack.small_rain()
     stack.blend = blend_in(settings, before, layer)
     _write(stack, target, rain, signed)
