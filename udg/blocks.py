@@ -618,4 +618,4 @@ def _without(
 def _subtract(
     own: Window, data_range: tuple[float, float], pixels: Array, rain: Floats, whole: Whole
 ) -> Array:
-    return PreparedImage(pixels[own], *data_range).subtract(rain, whole.settings.light)
+    return _without(data_range, pixels[own], rain, whole, blend=0.0)
