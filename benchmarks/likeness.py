@@ -3,10 +3,10 @@
     python benchmarks/likeness.py DATA_DIR [--json OUT] [--write udg/assets/likeness.json]
 
 Rain is rendered over the photographs of clean/kodak24 and clean/bsds353 (every second), after some
-were blurred, dimmed, veiled or made grey, and some got lettering or railings. A first pass finds R;
-at places drawn from it, `udg.doubt.traits` are regressed on the part of R that is of the rain. Each
-picture counts equally, a place by its R. Every third picture is kept out and measures the fit; what
-is written is fitted to all.
+were blurred, dimmed, veiled or made grey, and some got lettering or railings. An eager first pass
+finds R; at places drawn from it, `udg.doubt.traits` are regressed on the part of R that is of the
+rain. Each picture counts equally, a place by its R. Every third picture is kept out and measures
+the fit; what is written is fitted to all.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from __future__ import annotations
 import argparse
 import io
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -28,15 +28,18 @@ from skimage.transform import rescale
 
 import udg
 from udg import batch
-from udg.doubt import Crowding, Traits, traits
+from udg.doubt import Crowding, Traits, first_doubt, traits
 from udg.files import read
 from udg.image import prepare
-from udg.rotation import rotate
+from udg.iteration import minimize
+from udg.rotation import rotate, unrotate
+from udg.settings import for_picture, frame_problem, light_of, tolerance, understood
 
 SETS = {"clean/kodak24": 1, "clean/bsds353": 2}  # of the latter every second picture
 FONTS = ("DejaVuSans.ttf", "DejaVuSans-Bold.ttf", "DejaVuSerif.ttf", "DejaVuSerif-Bold.ttf")
 LETTERS = "ABDEFHIJKLMNPRTUilthdbpqrnmk"  # those that have upright strokes
 DRAWN = 3000  # places a picture
+BY_DEFAULT = {"tau": None, "lam_x": None, "lam_y": None, "lam_r": None}
 HIDDEN = 12
 STEPS = 300
 DECAY = 1e-4
@@ -131,19 +134,24 @@ def measure(task: batch.Task) -> dict[str, Any]:
     """Make an example of a photograph; give traits, R and the rain in R at places of its frame."""
     rng = np.random.default_rng(task.number)
     made = example(prepare(read(task.source).pixels).unit(), rng)
-    found = udg.solve(made.rainy, angle=made.angle, passes=1, tol=2e-2)
-    image, solved = prepare(made.rainy), found.solved
+    image = prepare(made.rainy)
     height, width = made.rainy.shape[:2]
+    settings = for_picture(understood(BY_DEFAULT).settings, image)
+    problem = frame_problem(rotate(light_of(image, settings), made.angle), settings, 1)
+    eager = np.full_like(problem.Y, first_doubt(1.0, eager=True))
+    eager_problem, tol = replace(problem, doubt=eager), tolerance(settings, last=False)
+    Y, R = problem.Y, minimize(eager_problem, settings.method, tol=tol).estimate.R
     crowding = Crowding((height, width), made.angle)
-    crowding.add(0, found.rain, image.darkest())
+    crowding.add(0, unrotate(R, made.angle, (height, width)), light_of(image, settings))
     around = crowding.around(slice(0, height), slice(0, width))
     around = around.turned(lambda plane: rotate(plane, made.angle))
-    what = traits(solved.Y, solved.R, rotate(image.brightest(), made.angle), around)
-    true = np.clip(solved.Y - rotate(prepare(made.clean).darkest(), made.angle), 0, None)
+    what = traits(Y, R, rotate(image.brightest(settings.light), made.angle), around)
+    clean = light_of(prepare(made.clean), settings)
+    true = np.clip(Y - rotate(clean, made.angle), 0, None)
     inside = rotate(np.ones((height, width), np.float32), made.angle) > 0.999
-    places = np.flatnonzero(inside & (solved.R > 1 / 255))
+    places = np.flatnonzero(inside & (R > 1 / 255))
     places = rng.choice(places, min(DRAWN, len(places)), replace=False)
-    rain = solved.R.ravel()[places]
+    rain = R.ravel()[places]
     return {
         "traits": np.stack([trait.ravel()[places] for trait in what], axis=1),
         "share": np.minimum(rain, true.ravel()[places]) / rain,

@@ -46,7 +46,8 @@ def assert_like_tiles(array, scheduler="sync", **options):
     rain = np.empty(array.shape[:2], np.float32)
     there = solve_tiles(array, rain=rain, tile=TILE, overlap=OVERLAP, **options)
     here = computed(udg.solve_blocks(as_tiles_are(array), overlap=OVERLAP, **options), scheduler)
-    full = 1 if array.dtype.kind == "f" else np.iinfo(array.dtype).max
+    low, high = options.get("data_range", (0, 1))
+    full = high - low if array.dtype.kind == "f" else np.iinfo(array.dtype).max
     np.testing.assert_allclose(here.rain, rain, atol=1e-4)
     np.testing.assert_allclose(here.derained / full, there.derained / full, atol=1e-4)
     assert here.angle == pytest.approx(there.angle, abs=1e-3)

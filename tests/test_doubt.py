@@ -20,6 +20,7 @@ from udg.doubt import (
     log_odds,
     reweighting,
     traits,
+    usual_on,
 )
 
 
@@ -62,6 +63,26 @@ def test_small_and_odd_shapes(shape):
     flat = np.full(shape, 0.5, np.float32)
     assert suspicion(np.ones(shape, np.float32), flat) == pytest.approx(1)
     assert (suspicion(np.zeros(shape, np.float32), flat) == 1).all()
+
+
+def test_more_rain_is_usual_on_dark_ground(rng):
+    """Screen-blended rain of one strength everywhere is even, and found to be so for any light."""
+    ground = rng.uniform(0, 0.5, (12, 18))
+    for air in (0.6, 1.0):
+        density = 0.1 * (air - ground)
+        np.testing.assert_allclose(usual_on(ground, density), density, rtol=0.03)
+        assert suspicion_of_dark_half(air) < 1.1
+    even = np.full_like(ground, 0.1)
+    np.testing.assert_allclose(usual_on(ground, even), even, rtol=0.02)
+    brighter = 0.1 + 0.2 * ground  # which no light of the air explains
+    np.testing.assert_allclose(usual_on(ground, brighter), brighter.mean(), rtol=0.02)
+
+
+def suspicion_of_dark_half(air):
+    """Most doubt of rain that is four times as dense on the dark half of a picture."""
+    scene = np.full((320, 480), air - 0.4, np.float32)
+    scene[:, 240:] = air - 0.1
+    return suspicion(0.1 * (air - scene), scene).max()
 
 
 @pytest.mark.parametrize("angle", [-30, 0, 12])
@@ -119,9 +140,8 @@ def street():
 
 
 def around(shape, density=0.02, busy=0.01, usual=0.02, streak=0.08):
-    return Surroundings(
-        np.full(shape, density, np.float32), np.full(shape, busy, np.float32), usual, streak
-    )
+    planes = (np.full(shape, value, np.float32) for value in (density, busy, usual))
+    return Surroundings(*planes, streak)
 
 
 def test_traits_are_as_their_definition(rng):
@@ -182,7 +202,7 @@ def test_the_surer_the_less_doubt():
     doubt_of = likeness(np.linspace(-8, 8, 33))
     assert (np.diff(doubt_of) <= 0).all()
     assert doubt_of[[0, -1]] == pytest.approx([30, 0.1])
-    assert likeness(np.array(np.log(2.5))) == pytest.approx(1)
+    assert likeness(np.array(np.log(1.6))) == pytest.approx(1)
 
 
 def test_streaks_are_likelier_than_lines_that_are_none(street):

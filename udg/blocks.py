@@ -16,7 +16,7 @@ same tiles. A task that was lost with its worker is simply done again.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from itertools import pairwise, product
@@ -410,8 +410,14 @@ def _rain(
     return rain, _tasks(name, {(name,): (_largest, gaps)}, (), [rain])
 
 
-def _busy(pixels: da.Array, decided: da.Array, grid: _Grid, rain: da.Array) -> da.Array:
-    """`doubt.activity` of the scene without the rain: a difference needs the next pixel."""
+def _of_scene(
+    what: Callable[[Floats, float], Floats],
+    pixels: da.Array,
+    decided: da.Array,
+    grid: _Grid,
+    rain: da.Array,
+) -> da.Array:
+    """Something of the scene without the rain, with the next pixels, which `activity` needs."""
     from dask.array.overlap import overlap as overlapped
 
     depth = {0: (0, 1), 1: (1, 1), 2: 0}
@@ -419,10 +425,10 @@ def _busy(pixels: da.Array, decided: da.Array, grid: _Grid, rain: da.Array) -> d
         overlapped(plane, {axis: depth[axis] for axis in range(plane.ndim)}, boundary="none")
         for plane in (pixels, rain)
     )
-    name = f"udg-busy-{rain.name}"
+    name = f"udg-{what.__name__.strip('_')}-{rain.name}"
     tasks = {
         (name, *place): (
-            partial(_activity, _without_margin(grid, *place)),
+            partial(_told_of_scene, what, _without_margin(grid, *place)),
             (light.name, *place, 0), (taken.name, *place), (decided.name,),
         )
         for place in grid.owns
@@ -456,7 +462,8 @@ def _pass(
     if earlier is not None:
         shape = sum(grid.rows), sum(grid.columns)
         step = Crowding(shape, 0.0).step
-        planes = earlier, earlier**2, _busy(pixels, decided, grid, earlier)
+        scenes = (_of_scene(what, pixels, decided, grid, earlier) for what in (_ground, activity))
+        planes = earlier, earlier**2, *scenes
         means = [_means(plane, step) for plane in planes]
         needs += means
         found = [(one.name, 0, 0) for one in means]
@@ -549,14 +556,24 @@ def _rest(whole: Whole) -> Whole:
     return replace(whole, later=True)
 
 
-def _activity(inner: Window, pixels: Array, rain: Floats, whole: Whole) -> Floats:
+def _ground(scene: Floats, angle: float) -> Floats:
+    return scene
+
+
+def _told_of_scene(
+    what: Callable[[Floats, float], Floats],
+    inner: Window,
+    pixels: Array,
+    rain: Floats,
+    whole: Whole,
+) -> Floats:
     light = light_of(prepare(pixels, whole.data_range), whole.settings)
-    return activity(light - rain, whole.angle)[inner]
+    return what(light - rain, whole.angle)[inner]
 
 
 def _crowding(shape: tuple[int, int], whole: Whole, *means: Floats) -> Crowding:
-    rain, squared, busy = means
-    return Crowding(shape, whole.angle, (rain, squared, busy))
+    rain, squared, ground, busy = means
+    return Crowding(shape, whole.angle, (rain, squared, ground, busy))
 
 
 def _field(which: str, whole: Whole) -> Floats:

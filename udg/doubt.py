@@ -3,8 +3,8 @@
 Eq. 3 takes any thin bright line along the streaks for rain: a fence, letters, the edge of a wall.
 Rain is everywhere, and its streaks look alike; what is found is doubted
 
-- where there is much more of it than elsewhere, or little beside the scene's own differences
-  (`Crowding`),
+- where there is much more of it than elsewhere on ground as dark, or little beside the scene's own
+  differences (`Crowding`),
 - where a line does not look like a streak (`traits`, `log_odds`): it stands on an edge of the
   scene, is brighter than the picture's rain, coloured, or sharper or longer than streaks are,
 - and where it is faint.
@@ -20,6 +20,7 @@ import math
 from collections.abc import Callable
 from functools import cache, cached_property
 from importlib.resources import files
+from operator import itemgetter
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -39,11 +40,12 @@ __all__ = [
     "log_odds",
     "reweighting",
     "traits",
+    "usual_on",
 ]
 
 Array = Any
 Floats = np.ndarray[Any, np.dtype[Any]]
-Means = tuple[Floats, Floats, Floats]
+Means = tuple[Floats, Floats, Floats, Floats]
 
 _EAGER = 0.5  # factor on lam_r in a first pass that another one follows
 
@@ -55,6 +57,8 @@ _CROWDED = 2.0  # power of the excess density
 _BUSY = 3.0  # times the rain that a scene may differ along the streaks without being suspect
 _NEXT_TO_NOTHING = 2e-3  # density of rain below which it does not matter
 _MOST_DOUBT = 6.0
+_AIR = (30.0, 3.0, 1.5, 1.2, 1.0, 0.9, 0.8, 0.7, 0.6, 0.5)  # light before which rain may not show
+_LEAST_SHOWN = 0.1  # part of that which is left where a scene is as bright
 
 # Traits, in pixels. Filters reach no further than _REACH rows.
 _GREY_LEVELS = 2 / 255  # below which logarithms tell nothing
@@ -63,7 +67,7 @@ _ASIDE = 3  # from the middle of a streak to the scene beside it
 _REACH = 80
 
 # Doubt from odds.
-_EVEN = math.log(2.5)  # log-odds at which a line is neither doubted nor trusted
+_EVEN = math.log(1.6)  # log-odds at which a line is neither doubted nor trusted
 _LIKENESS = 0.1, 30.0  # the least and the most that they make
 _BESIDE_LOOKS = 0.5  # power of a crowd's doubt, for the odds know of crowds as well
 _ONE_STREAK = 10.0  # σ along a streak over which its odds are averaged
@@ -103,15 +107,15 @@ class Surroundings(NamedTuple):
         Mean rain.
     busy : array, shape (H, W)
         Mean of the scene's `activity`.
-    usual : float
-        Mean rain of the whole picture.
+    usual : array, shape (H, W)
+        Rain to be expected on ground so dark (`usual_on`): its mean is the whole picture's.
     streak : float
         Light of a usual streak: mean square over mean of the rain, the median of all places.
     """
 
     density: Array
     busy: Array
-    usual: float
+    usual: Array
     streak: float
 
     def doubt(self) -> Array:
@@ -122,7 +126,8 @@ class Surroundings(NamedTuple):
 
     def turned(self, turn: Callable[[Floats], Array]) -> Surroundings:
         """The same in a frame to which ``turn`` turns a plane."""
-        return self._replace(density=turn(self.density), busy=turn(self.busy))
+        density, busy, usual, _ = self
+        return self._replace(density=turn(density), busy=turn(busy), usual=turn(usual))
 
 
 class Crowding:
@@ -137,9 +142,9 @@ class Crowding:
         Of the picture.
     angle : float
         Of the streaks, degrees clockwise from vertical.
-    means : (array, array, array), optional
-        Means over blocks of side ``step`` of the rain, of its square and of the scene's `activity`,
-        if they are known: nothing is to be added then.
+    means : (array, array, array, array), optional
+        Means over blocks of side ``step`` of the rain, of its square, of the scene and of its
+        `activity`, if they are known: nothing is to be added then.
 
     Attributes
     ----------
@@ -151,15 +156,16 @@ class Crowding:
         self._sigma = max(_NEIGHBOURS, _NEIGHBOURHOOD * min(shape[:2]))
         self.step = max(1, min(int(self._sigma / 4), *shape[:2]))
         self._angle, self._given = angle, means
-        self._sums = tuple(BlockMeans(shape[:2], self.step) for _ in range(3))
+        self._sums = tuple(BlockMeans(shape[:2], self.step) for _ in range(4))
         self._last: tuple[int, Floats] | None = None
 
     def add(self, top: int, rain: Floats, light: Floats) -> None:
         """Take all rows from ``top`` on of the rain and of the light it was found in, (rows, W)."""
-        found, squared, busy = self._sums
+        found, squared, ground, busy = self._sums
+        scene = light - rain
         found.add(top, rain)
         squared.add(top, rain**2)
-        scene = light - rain
+        ground.add(top, scene)
         if self._last is not None:  # whose differences to the next row are known now
             top, row = self._last
             scene = np.concatenate([row, scene])
@@ -171,34 +177,62 @@ class Crowding:
         if self._given is None:
             assert self._last is not None
             top, row = self._last
-            self._sums[2].add(top, activity(row, self._angle))
-            found, squared, busy = (sums.result() for sums in self._sums)
-            self._given = found, squared, busy
+            self._sums[3].add(top, activity(row, self._angle))
+            found, squared, ground, busy = (sums.result() for sums in self._sums)
+            self._given = found, squared, ground, busy
         return self._given
 
     def around(self, rows: slice, columns: slice) -> Surroundings:
         """Surroundings of a window's pixels, float32."""
-        density, squared, busy = self._coarse
+        density, squared, ground, busy = self._coarse
         places = [
             np.clip((np.arange(side.start, side.stop) + 0.5) / self.step - 0.5, 0, count - 1)
             for side, count in zip((rows, columns), density.shape, strict=True)
         ]
-        around, busy_around = (
-            np.asarray(_bilinear(plane, *places), np.float32) for plane in (density, busy)
-        )
         streak = np.median((squared + 1e-8) / (density + 1e-4))
-        return Surroundings(around, busy_around, float(density.mean()), float(streak))
+        around, busy_around, usual = (
+            np.asarray(_bilinear(plane, *places), np.float32)
+            for plane in (density, busy, usual_on(ground, density))
+        )
+        return Surroundings(around, busy_around, usual, float(streak))
 
     @cached_property
     def _coarse(self) -> Means:
-        """Density, mean square and activity of every block with its neighbours."""
+        """Density, mean square, scene and activity of every block with its neighbours."""
         from scipy.ndimage import gaussian_filter
 
-        density, squared, busy = (
+        density, squared, ground, busy = (
             gaussian_filter(means, self._sigma / self.step, mode="nearest")
             for means in self.means()
         )
-        return density, squared, busy
+        return density, squared, ground, busy
+
+
+def usual_on(ground: Floats, density: Floats) -> Floats:
+    """Rain to be expected where the scene is so bright.
+
+    A drop shows the light of all around instead of what it covers: before ground of brightness X
+    it adds in proportion to A − X, A being the light of the air (screen blend for A = 1; Garg and
+    Nayar 2007). Of some A, that is taken by which the rain is most even, so that of a picture of
+    one brightness, or of rain that is added everywhere alike, nothing changes.
+
+    Parameters
+    ----------
+    ground, density : array, shape (H, W)
+        Local means of the scene and of the rain found before it.
+
+    Returns
+    -------
+    array, shape (H, W)
+        Its mean is that of ``density``.
+    """
+
+    def uneven(shown: Floats) -> float:
+        even = np.log((density + _NEXT_TO_NOTHING) / shown)
+        return float(np.mean(abs(even - np.median(even))))
+
+    shown = min((np.maximum(air - ground, _LEAST_SHOWN * air) for air in _AIR), key=uneven)
+    return np.asarray(density.mean() * shown / shown.mean())
 
 
 def activity(scene: Floats, angle: float) -> Floats:
@@ -236,7 +270,7 @@ class Traits(NamedTuple):
     Attributes
     ----------
     crowd : array
-        Density of rain around, to that of the whole picture.
+        Density of rain around, to that which is usual on ground so dark.
     busy : array
         The scene's own differences around, to the density of rain.
     bright : array
@@ -411,7 +445,7 @@ def doubts(Y: Array, R: Array, brightest: Array, around: Surroundings, lam_r: fl
     result = array_namespace(R).empty_like(R)
     for rows, part in bands(R.shape, _REACH):
         own = slice(rows.start - part.start, rows.stop - part.start)
-        here = around._replace(density=around.density[part], busy=around.busy[part])
+        here = around.turned(itemgetter(part))
         odds = log_odds(traits(Y[part], R[part], brightest[part], here))
         looks = likeness(_of_streaks(odds, R[part]))[own]
         doubt = here.doubt()[own] ** _BESIDE_LOOKS * clip(looks, 1, None)

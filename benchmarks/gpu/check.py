@@ -205,7 +205,7 @@ def check_presence(device: Device) -> Row:
     rng = np.random.default_rng(4)
     light = rng.random((150, 190)).astype(np.float32)
     rain, brightest = light * rng.random(light.shape, np.float32) ** 4, np.sqrt(light)
-    around = Surroundings(0.02 + 0.1 * light, 0.03 * light, 0.05, 0.1)
+    around = Surroundings(0.02 + 0.1 * light, 0.03 * light, 0.1 - 0.05 * light, 0.1)
     expected = doubts(light, rain, brightest, around, 0.01)
     there = (device.xp.asarray(plane) for plane in (light, rain, brightest))
     return difference(doubts(*there, around.turned(device.xp.asarray), 0.01), expected, 1e-3)

@@ -871,9 +871,7 @@ def _second_pass(config: TrainConfig, step: int) -> bool:
     return config.reweight < 1 and since >= config.reweight * steps
 
 
-def _crowded(
-    net: UDGNet, pictures: Sequence[TrainingPicture]
-) -> list[tuple[Tensor, Tensor, Tensor]]:
+def _crowded(net: UDGNet, pictures: Sequence[TrainingPicture]) -> list[tuple[Tensor, ...]]:
     """Block means of each picture, from the rain that is found now: all that `Crowding` needs."""
     means = []
     for picture in pictures:
@@ -886,19 +884,18 @@ def _crowded(
         crowding = Crowding(shape, picture.angle)
         crowding.add(0, *planes)
         means.append(tuple(torch.from_numpy(u.copy()) for u in crowding.means()))
-    return means  # type: ignore[return-value]
+    return means
 
 
 def _doubted(
-    pictures: Sequence[TrainingPicture], means: list[tuple[Tensor, Tensor, Tensor]]
+    pictures: Sequence[TrainingPicture], means: list[tuple[Tensor, ...]]
 ) -> list[TrainingPicture]:
     """The pictures, and where rain is doubted in each."""
     doubted = []
-    for picture, (rain, squared, busy) in zip(pictures, means, strict=True):
+    for picture, (rain, squared, ground, busy) in zip(pictures, means, strict=True):
         height, width = picture.light.shape[-2:]
-        crowding = Crowding(
-            (height, width), picture.angle, (rain.numpy(), squared.numpy(), busy.numpy())
-        )
+        known = rain.numpy(), squared.numpy(), ground.numpy(), busy.numpy()
+        crowding = Crowding((height, width), picture.angle, known)
         doubt = crowding.around(slice(0, height), slice(0, width)).doubt()
         doubted.append(replace(picture, doubt=torch.from_numpy(doubt)[None]))
     return doubted
@@ -959,7 +956,7 @@ class _State:
     data: str = ""
     step: int = 0
     seconds: float = 0.0
-    crowded: list[tuple[Tensor, Tensor, Tensor]] = field(default_factory=list)  # of each picture
+    crowded: list[tuple[Tensor, ...]] = field(default_factory=list)  # of each picture
     history: list[dict[str, float]] = field(default_factory=list)
     pending: dict[str, Tensor] = field(default_factory=dict)  # sums since the last row …
     counted: int = 0  # … over so many steps
@@ -1089,7 +1086,9 @@ class _State:
         if self.group.rank == 0:  # the pools of others are not kept; theirs begin anew
             self.pool.load_state_dict(content["pool"])
         self.step, self.seconds = content["step"], content["seconds"]
-        self.crowded = content.get("crowded", [])
+        crowded = content.get("crowded", [])
+        known = all(len(means) == 4 for means in crowded)  # of older checkpoints the ground is not
+        self.crowded = crowded if known else []
         self.history, self.counted = content["history"], content["counted"]
         self.pending = {name: u.to(self.group.device) for name, u in content["pending"].items()}
 
