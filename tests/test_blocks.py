@@ -48,8 +48,9 @@ def assert_like_tiles(array, scheduler="sync", **options):
     here = computed(udg.solve_blocks(as_tiles_are(array), overlap=OVERLAP, **options), scheduler)
     low, high = options.get("data_range", (0, 1))
     full = high - low if array.dtype.kind == "f" else np.iinfo(array.dtype).max
-    np.testing.assert_allclose(here.rain, rain, atol=1e-4)
-    np.testing.assert_allclose(here.derained / full, there.derained / full, atol=1e-4)
+    close = 1e-4 if options.get("passes", 4) <= 4 else 5e-4  # a round doubts anew what differs
+    np.testing.assert_allclose(here.rain, rain, atol=close)
+    np.testing.assert_allclose(here.derained / full, there.derained / full, atol=close)
     assert here.angle == pytest.approx(there.angle, abs=1e-3)
     assert here.rain_level == pytest.approx(there.rain_level, abs=1e-3)
     assert here.gap == pytest.approx(there.gap, rel=1e-2, abs=1e-9)
@@ -118,7 +119,9 @@ def test_one_chunk_is_the_whole():
     array = picture((60, 70, 3))
     options = {"angle": 8, "tol": 1e-4}  # they start their second pass at different duals
     result = computed(udg.solve_blocks(da.from_array(array, chunks=-1), **options))
-    np.testing.assert_allclose(result.derained, udg.solve(array, **options).derained, atol=1)
+    difference = np.abs(result.derained - udg.solve(array, **options).derained)  # in grey levels
+    assert np.quantile(difference, 0.99) < 0.2
+    assert difference.max() < 2  # each round doubts anew what differs
 
 
 def test_a_dry_picture_comes_back_untouched():
