@@ -126,6 +126,23 @@ def test_the_second_pass_is_resumed(tmp_path, step):
     assert_same(run(tmp_path, config, resume=True), whole)
 
 
+def test_crowds_of_an_older_checkpoint_are_found_again(tmp_path):
+    """It has no means of the ground, which tell how much rain is usual."""
+    config = replace(
+        QUICK, loss=replace(ENERGY_LOSS, angle=0), streams=("rain",), angle_steps=0, steps=4,
+        envelope=1.0, reweight=0.5, norm="fixed",
+    )  # fmt: skip
+    run(tmp_path, config, callback=stop_at(3))
+    path = tmp_path / "checkpoint.pt"
+    content = torch.load(path, weights_only=True)
+    assert [len(means) for means in content["crowded"]] == [4] * len(RAINY)
+    content["crowded"] = [(rain, squared, busy) for rain, squared, _, busy in content["crowded"]]
+    torch.save(content, path)
+    assert run(tmp_path, config, resume=True).finished
+    content = torch.load(path, weights_only=True)
+    assert [len(means) for means in content["crowded"]] == [4] * len(RAINY)
+
+
 def test_crowded_rain_is_doubted():
     plane = torch.zeros(1, 80, 120)
     plane[:, :, 10:22:3] = 0.5  # a fence: rain that is found in one place only

@@ -184,28 +184,27 @@ class Crowding:
 
     def around(self, rows: slice, columns: slice) -> Surroundings:
         """Surroundings of a window's pixels, float32."""
-        density, squared, ground, busy = self._coarse
+        density, squared, usual, busy = self._coarse
         places = [
             np.clip((np.arange(side.start, side.stop) + 0.5) / self.step - 0.5, 0, count - 1)
             for side, count in zip((rows, columns), density.shape, strict=True)
         ]
         streak = np.median((squared + 1e-8) / (density + 1e-4))
-        around, busy_around, usual = (
-            np.asarray(_bilinear(plane, *places), np.float32)
-            for plane in (density, busy, usual_on(ground, density))
+        around, busy_around, usual_around = (
+            np.asarray(_bilinear(plane, *places), np.float32) for plane in (density, busy, usual)
         )
-        return Surroundings(around, busy_around, usual, float(streak))
+        return Surroundings(around, busy_around, usual_around, float(streak))
 
     @cached_property
     def _coarse(self) -> Means:
-        """Density, mean square, scene and activity of every block with its neighbours."""
+        """Density, mean square, what is usual, and activity of blocks with their neighbours."""
         from scipy.ndimage import gaussian_filter
 
         density, squared, ground, busy = (
             gaussian_filter(means, self._sigma / self.step, mode="nearest")
             for means in self.means()
         )
-        return density, squared, ground, busy
+        return density, squared, usual_on(ground, density), busy
 
 
 def usual_on(ground: Floats, density: Floats) -> Floats:
