@@ -124,7 +124,11 @@ class Evidence(NamedTuple):
 
 
 def evidence(
-    image: PreparedImage | Overview, angle: float, confidence: float, light: Light | None = None
+    image: PreparedImage | Overview,
+    angle: float,
+    confidence: float,
+    light: Light | None = None,
+    fan: float = 0.0,
 ) -> Evidence:
     """Collect what speaks for rain at an angle.
 
@@ -135,6 +139,8 @@ def evidence(
         As `udg.estimate_angle` found them.
     light : Light, optional
         `udg.image.light_colour` of the picture.
+    fan : float
+        As `udg.angle.estimate_fan` found it.
 
     Returns
     -------
@@ -142,9 +148,10 @@ def evidence(
     """
     unit = balanced(image.thumbnail, light)
     darkest, brightest = unit.min(axis=2), unit.max(axis=2)
-    upright = _quick_rain(darkest, angle)
-    rain = unrotate(upright, angle, darkest.shape)
-    dark_lines = unrotate(_quick_rain(1 - brightest, angle), angle, darkest.shape)
+    upright = _quick_rain(darkest, angle, fan)
+    rain = unrotate(upright, angle, darkest.shape, fan=fan)
+    opposite = _quick_rain(1 - brightest, angle, fan)
+    dark_lines = unrotate(opposite, angle, darkest.shape, fan=fan)
     scene = darkest - rain
     texture = _log_local(_activity(scene))
     density, dark, ground = (_log_local(plane[:-1, :-1]) for plane in (rain, dark_lines, scene))
@@ -281,7 +288,7 @@ def _correlation(a: Array, b: Array) -> float:
     return float(np.mean((a - a.mean()) * (b - b.mean())) / (a.std() * b.std() + 1e-6))
 
 
-def _quick_rain(plane: Array, angle: float) -> Array:
+def _quick_rain(plane: Array, angle: float, fan: float) -> Array:
     """R of a plane of light, roughly, in the frame in which streaks are vertical."""
-    problem = Problem(rotate(np.ascontiguousarray(plane, np.float32), angle), _WEIGHTS)
+    problem = Problem(rotate(np.ascontiguousarray(plane, np.float32), angle, fan=fan), _WEIGHTS)
     return minimize(problem, PrimalDual(), tol=_TOL).estimate.R

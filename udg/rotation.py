@@ -17,7 +17,9 @@ is `fine` times as fine *across* they nearly are: half as much is left of them w
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -26,12 +28,24 @@ from array_api_compat import array_namespace, is_numpy_array
 from udg.backend import bands, clip, ndimage_of, threads
 from udg.errors import InvalidInput
 
-__all__ = ["common_grid", "rotate", "rotated_shape", "unrotate", "with_lost_details"]
+__all__ = [
+    "MOST_FAN",
+    "common_grid",
+    "convergence",
+    "rotate",
+    "rotated_shape",
+    "unrotate",
+    "window_direction",
+    "with_lost_details",
+]
 
 Array = Any  # NumPy or CuPy
 
-_ORDER = 3
+_SPLINE: dict[str, Any] = {"order": 3, "mode": "reflect"}
 _MIN_BAND = 1 << 18  # pixels for which another thread is worth its start
+_MAX_BAND = 1 << 20  # pixels whose places in a fan are held at once
+
+MOST_FAN = 20.0  # degrees; beyond, a frame's rows would differ too much in their resolution
 
 # Lost details.
 _DETAIL = 1.5  # σ in pixels of what is broader
@@ -43,7 +57,9 @@ _REACH = 16  # pixels, of both filters together
 Shift = tuple[float, float]  # in samples of the frame, along and across
 
 
-def rotate(luma: Array, angle: float, fine: int = 1, shift: Shift = (0, 0)) -> Array:
+def rotate(
+    luma: Array, angle: float, fine: int = 1, shift: Shift = (0, 0), fan: float = 0.0
+) -> Array:
     """Turn a picture so that streaks at ``angle`` become vertical (θ∘ in Eq. 1).
 
     Parameters
@@ -58,35 +74,48 @@ def rotate(luma: Array, angle: float, fine: int = 1, shift: Shift = (0, 0)) -> A
     shift : (float, float)
         Moves the frame's samples by a part of their distance, along and across: with
         `common_grid`, the frames of all windows of a picture have the same samples. Multiples of
-        90° ignore it.
+        90° ignore it, and fans.
+    fan : float
+        Degrees by which the streaks' direction changes from the picture's centre to half its
+        diagonal across from there, at most `MOST_FAN`. Positive ones meet below, negative ones
+        above; ``angle`` is that in the centre.
 
     Returns
     -------
-    array, shape ``rotated_shape((H, W), angle, fine)``, same dtype
+    array, shape ``rotated_shape((H, W), angle, fine, fan)``, same dtype
         The whole picture, centre on centre, surrounded by its own reflection (where streaks have
-        the mirrored angle). Values stay within the input's. Exact for multiples of 90°.
+        the mirrored angle). Values stay within the input's. Exact for multiples of 90° without a
+        fan.
 
     Raises
     ------
     InvalidInput
-        ``luma`` is not a 2-D float array, or ``angle`` is not finite.
+        ``luma`` is not a 2-D float array, or ``angle`` or ``fan`` is not in its range.
     """
     _check_plane(luma, "luma")
+    shape = rotated_shape(luma.shape, angle, fine, fan)
+    if fan:
+        return _resample(luma, shape, _from_fan(luma.shape, shape, angle, fine, fan))
     turns = _quarter_turns(angle)
     if turns is not None:
         return _turn(luma, turns)
     matrix = _matrix(angle) / (1, fine)
-    return _resample(luma, matrix, rotated_shape(luma.shape, angle, fine), matrix @ shift)
+    return _resample(luma, shape, _affinely(luma.shape, shape, matrix, matrix @ shift))
 
 
 def unrotate(
-    layer: Array, angle: float, shape: tuple[int, int], fine: int = 1, shift: Shift = (0, 0)
+    layer: Array,
+    angle: float,
+    shape: tuple[int, int],
+    fine: int = 1,
+    shift: Shift = (0, 0),
+    fan: float = 0.0,
 ) -> Array:
     """Turn a layer of the rotated frame back into the picture's frame.
 
     Parameters
     ----------
-    layer : array, shape ``rotated_shape(shape, angle, fine)``, float32 or float64
+    layer : array, shape ``rotated_shape(shape, angle, fine, fan)``, float32 or float64
         What was found in the rotated frame, such as the rain R. Not modified.
     angle : float
         The angle that was given to `rotate`, in degrees.
@@ -95,6 +124,8 @@ def unrotate(
     fine : int
         What was given to `rotate`.
     shift : (float, float)
+        What was given to `rotate`.
+    fan : float
         What was given to `rotate`.
 
     Returns
@@ -106,19 +137,23 @@ def unrotate(
     Raises
     ------
     InvalidInput
-        ``layer`` is not a 2-D float array of the rotated frame's shape, or ``angle`` is not finite.
+        ``layer`` is not a 2-D float array of the rotated frame's shape, or ``angle`` or ``fan`` is
+        not in its range.
     """
     _check_plane(layer, "layer")
-    turns = _quarter_turns(angle)
-    expected = rotated_shape(shape, angle, fine)
+    expected = rotated_shape(shape, angle, fine, fan)
     if tuple(layer.shape) != expected:
         raise InvalidInput(
             f"layer has shape {tuple(layer.shape)}, but a picture of shape {tuple(shape)} rotated "
             f"by {angle:g}° has shape {expected}; give rotate()'s angle and its input's shape"
         )
+    if fan:
+        return _resample(layer, shape, _to_fan(shape, expected, angle, fine, fan))
+    turns = _quarter_turns(angle)
     if turns is not None:
         return _turn(layer, -turns)
-    return _resample(layer, (_matrix(angle) * (1, fine)).T, shape, -np.asarray(shift))
+    matrix = (_matrix(angle) * (1, fine)).T
+    return _resample(layer, shape, _affinely(expected, shape, matrix, -np.asarray(shift)))
 
 
 def with_lost_details(rain: Array, light: Array, seen: Array) -> Array:
@@ -193,7 +228,66 @@ def common_grid(
     return float(along), float(across)
 
 
-def rotated_shape(shape: tuple[int, int], angle: float, fine: int = 1) -> tuple[int, int]:
+def window_direction(
+    window: tuple[slice, slice], shape: tuple[int, ...], angle: float, fan: float
+) -> tuple[float, float]:
+    """Angle and fan of a window of a picture, whose streaks meet where the picture's do.
+
+    Parameters
+    ----------
+    window : (slice, slice)
+        Rows and columns of the picture, with their ends.
+    shape : (int, int) or (int, int, int)
+        Of the picture.
+    angle, fan : float
+        Of the picture; see `rotate`.
+
+    Returns
+    -------
+    (float, float)
+        Without a fan, the picture's own.
+    """
+    if not fan:
+        return angle, 0.0
+    away = [(side.start + side.stop - n) / 2 for side, n in zip(window, shape, strict=False)]
+    part = [side.stop - side.start for side in window]
+    along, across = _matrix(angle).T @ away
+    rate = convergence((shape[0], shape[1]), fan)
+    # With the meeting point at (1, 0) / rate, this is how far it is, as a part of that.
+    before, distance = 1 - rate * along, math.hypot(1 - rate * along, rate * across)
+    turned = math.degrees(math.atan2(rate * across, before))
+    near = math.degrees(math.atan(rate / distance * math.hypot(*part) / 2))
+    return angle + turned, near
+
+
+def convergence(shape: tuple[int, int], fan: float) -> float:
+    """How fast a picture's streaks come together: 1 over the pixels from its centre to their end.
+
+    Parameters
+    ----------
+    shape : (int, int)
+        Height and width of the picture, in pixels.
+    fan : float
+        Degrees; see `rotate`.
+
+    Returns
+    -------
+    float
+        Positive where they meet below.
+
+    Raises
+    ------
+    InvalidInput
+        ``fan`` is not within ±`MOST_FAN`.
+    """
+    if not abs(fan) <= MOST_FAN:
+        raise InvalidInput(f"fan is {fan}; give degrees within ±{MOST_FAN:g}")
+    return 2 * math.tan(math.radians(fan)) / math.hypot(*shape)
+
+
+def rotated_shape(
+    shape: tuple[int, int], angle: float, fine: int = 1, fan: float = 0.0
+) -> tuple[int, int]:
     """Return the smallest frame that holds a picture rotated by an angle.
 
     Parameters
@@ -204,6 +298,8 @@ def rotated_shape(shape: tuple[int, int], angle: float, fine: int = 1) -> tuple[
         Degrees clockwise from vertical.
     fine : int
         Samples a pixel across the streaks; 1 at multiples of 90°.
+    fan : float
+        Degrees; see `rotate`.
 
     Returns
     -------
@@ -213,10 +309,15 @@ def rotated_shape(shape: tuple[int, int], angle: float, fine: int = 1) -> tuple[
     Raises
     ------
     InvalidInput
-        ``angle`` is not finite.
+        ``angle`` or ``fan`` is not in its range.
     """
     height, width = shape
     turns = _quarter_turns(angle)
+    if fan:
+        corners = np.array([[-height, -height, height, height], [-width, width, -width, width]])
+        along, across = _matrix(angle).T @ corners / 2
+        across = across / (1 - convergence(shape, fan) * along)
+        return math.ceil(2 * abs(along).max()), fine * math.ceil(2 * abs(across).max())
     if turns is not None:
         return (width, height) if turns % 2 else (height, width)
     cos, sin = np.abs(_matrix(angle)[0])
@@ -230,38 +331,108 @@ def _matrix(angle: float) -> np.ndarray[Any, np.dtype[np.float64]]:
     return np.array([[cos, sin], [-sin, cos]])
 
 
-def _resample(
-    source: Array,
-    matrix: np.ndarray[Any, np.dtype[np.float64]],
-    shape: tuple[int, int],
-    shift: np.ndarray[Any, np.dtype[np.float64]],
-) -> Array:
-    """Values of ``source`` at ``matrix @ position + shift``, measured from the arrays' centres."""
-    xp, ndimage = array_namespace(source), ndimage_of(source)
-    middle, source_middle = ((np.asarray(s) - 1) / 2 for s in (shape, source.shape))
-    offset = source_middle + shift - matrix @ middle
-    result = xp.empty(tuple(shape), dtype=source.dtype)
-    spline = {"order": _ORDER, "mode": "reflect"}
-    coefficients = ndimage.spline_filter(source, output=source.dtype, **spline)
+_Sampler = Callable[[Array, slice, Array], None]  # coefficients, rows of the result, and these
 
-    def fill(rows: slice) -> None:
-        ndimage.affine_transform(
+
+def _affinely(
+    source_shape: tuple[int, ...],
+    shape: tuple[int, int],
+    matrix: np.ndarray[Any, np.dtype[np.float64]],
+    shift: np.ndarray[Any, np.dtype[np.float64]],
+) -> _Sampler:
+    """Values of a source at ``matrix @ position + shift``, measured from the arrays' centres."""
+    offset = _middle(source_shape) + shift - matrix @ _middle(shape)
+
+    def fill(coefficients: Array, rows: slice, result: Array) -> None:
+        ndimage_of(result).affine_transform(
             coefficients,
-            xp.asarray(matrix),
+            array_namespace(result).asarray(matrix),
             offset=tuple(offset + matrix[:, 0] * rows.start),
-            output_shape=(rows.stop - rows.start, shape[1]),
-            output=result[rows],
+            output_shape=result.shape,
+            output=result,
             prefilter=False,
-            **spline,
+            **_SPLINE,
         )
 
-    bands = min(threads(), result.size // _MIN_BAND) if is_numpy_array(source) else 1
-    if bands > 1:
-        cuts = [k * shape[0] // bands for k in range(bands + 1)]
-        with ThreadPoolExecutor(bands) as pool:  # SciPy lets go of the interpreter meanwhile
-            list(pool.map(fill, map(slice, cuts[:-1], cuts[1:])))
+    return fill
+
+
+def _from_fan(
+    picture: tuple[int, int], frame: tuple[int, int], angle: float, fine: int, fan: float
+) -> _Sampler:
+    """A picture's values in the frame in which its fan is upright."""
+    rate, matrix = convergence(picture, fan), _matrix(angle)
+    middle, source_middle = _middle(frame), _middle(picture)
+
+    def fill(coefficients: Array, rows: slice, result: Array) -> None:
+        along, stretched = _places(result, rows, middle)
+        across = stretched * (1 - rate * along) / fine
+        row, column = (
+            matrix[axis, 0] * along + matrix[axis, 1] * across + source_middle[axis]
+            for axis in (0, 1)
+        )
+        _sample(coefficients, row, column, result)
+
+    return fill
+
+
+def _to_fan(
+    picture: tuple[int, int], frame: tuple[int, int], angle: float, fine: int, fan: float
+) -> _Sampler:
+    """A frame's values in the picture whose fan is upright there."""
+    rate, matrix = convergence(picture, fan), _matrix(angle)
+    middle, source_middle = _middle(picture), _middle(frame)
+
+    def fill(coefficients: Array, rows: slice, result: Array) -> None:
+        row, column = _places(result, rows, middle)
+        along, across = (matrix[0, axis] * row + matrix[1, axis] * column for axis in (0, 1))
+        stretched = fine * across / (1 - rate * along)
+        _sample(coefficients, along + source_middle[0], stretched + source_middle[1], result)
+
+    return fill
+
+
+def _places(
+    result: Array, rows: slice, middle: np.ndarray[Any, np.dtype[np.float64]]
+) -> tuple[Array, Array]:
+    """Where rows of a result lie, measured from its centre."""
+    xp = array_namespace(result)
+    row = xp.arange(rows.start, rows.stop, dtype=xp.float64) - float(middle[0])
+    column = xp.arange(result.shape[1], dtype=xp.float64) - float(middle[1])
+    return row[:, None], column[None, :]
+
+
+def _sample(coefficients: Array, row: Array, column: Array, result: Array) -> None:
+    xp = array_namespace(result)
+    places = xp.stack(xp.broadcast_arrays(row, column))
+    ndimage_of(result).map_coordinates(
+        coefficients, places, output=result, prefilter=False, **_SPLINE
+    )
+
+
+def _middle(shape: tuple[int, ...]) -> np.ndarray[Any, np.dtype[np.float64]]:
+    return (np.asarray(shape) - 1) / 2
+
+
+def _resample(source: Array, shape: tuple[int, int], fill: _Sampler) -> Array:
+    """A source's spline at the places that ``fill`` knows, in bands of rows."""
+    xp, ndimage = array_namespace(source), ndimage_of(source)
+    result = xp.empty(tuple(shape), dtype=source.dtype)
+    coefficients = ndimage.spline_filter(source, output=source.dtype, **_SPLINE)
+    workers = min(threads(), result.size // _MIN_BAND) if is_numpy_array(source) else 1
+    bands = max(workers, -(-result.size // _MAX_BAND))
+    cuts = [k * shape[0] // bands for k in range(bands + 1)]
+    parts = [slice(*cut) for cut in pairwise(cuts) if cut[0] < cut[1]]
+
+    def fill_part(rows: slice) -> None:
+        fill(coefficients, rows, result[rows])
+
+    if workers > 1:
+        with ThreadPoolExecutor(workers) as pool:  # SciPy lets go of the interpreter meanwhile
+            list(pool.map(fill_part, parts))
     else:
-        fill(slice(0, shape[0]))
+        for part in parts:
+            fill_part(part)
     # A spline overshoots beside edges. Light below none or above full does not exist, and the
     # solver's 0 ≤ R ≤ Y would have no solution where Y < 0.
     return clip(result, xp.min(source), xp.max(source))

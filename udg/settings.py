@@ -30,6 +30,7 @@ from udg.objective import (
 )
 from udg.operators import Boundary
 from udg.primal_dual import PrimalDual
+from udg.rotation import MOST_FAN
 
 __all__ = [
     "MOST_LAYERS",
@@ -70,6 +71,7 @@ PAPER: Mapping[str, Any] = MappingProxyType(
         "boundary": "periodic",
         "gauge": "median",
         "angle_limit": 45.0,
+        "fan": 0.0,
         "passes": 1,
         "streaks": "rain",
     }
@@ -98,6 +100,7 @@ _DEFAULTS: Mapping[str, Mapping[str, Any]] = MappingProxyType(
             "boundary": "reflecting",
             "gauge": "median",
             "angle_limit": 45.0,
+            "fan": "auto",
             "passes": PASSES,
             "streaks": "rain",
         },
@@ -107,6 +110,7 @@ _DEFAULTS: Mapping[str, Mapping[str, Any]] = MappingProxyType(
             "boundary": "reflecting",
             "gauge": "median",
             "angle_limit": 90.0,
+            "fan": 0.0,
             "passes": 1,
             "streaks": "stripes",
         },
@@ -221,6 +225,7 @@ class Settings:
     boundary: Boundary
     gauge: Gauge
     angle_limit: float
+    fan: float | Literal["auto"]
     kind: _Kind
     rain_level: float | Literal["auto"]
     passes: int  # of a round
@@ -257,16 +262,18 @@ class Asked(NamedTuple):
 
 
 class Direction(NamedTuple):
-    """Where the streaks point, how sure that is, whether it is rain, and how much.
+    """Where streaks point, how sure that is, whether and how much it rains, how they converge.
 
     The amount is the light to be expected of rain: its mean, if it is rain, times the level. It is
-    0 where it was not judged.
+    0 where it was not judged. The fan is that of `udg.rotation.rotate`, and the degrees are those
+    in the picture's centre.
     """
 
     degrees: float
     confidence: float | None
     level: float
     amount: float = 0.0
+    fan: float = 0.0
 
 
 def understood(
@@ -280,6 +287,7 @@ def understood(
     model: Model | None = None,
     streaks: Streaks | None = None,
     angle_limit: float | None = None,
+    fan: float | Literal["auto"] | None = None,
     rain_level: float | Literal["auto"] = "auto",
     passes: int | None = None,
     method: str | Method | None = None,
@@ -320,6 +328,7 @@ def understood(
         boundary=_one_of("boundary", chosen("boundary", boundary), get_args(Boundary)),
         gauge=_one_of("gauge", chosen("gauge", gauge), get_args(Gauge)),
         angle_limit=chosen("angle_limit", angle_limit),
+        fan=_fan(chosen("fan", fan)),
         kind=_KINDS[_one_of("streaks", chosen("streaks", streaks), get_args(Streaks))],
         rain_level=rain_level,
         passes=min(all_passes, 2),
@@ -383,22 +392,23 @@ def for_amount(settings: Settings, amount: float) -> Settings:
 def find_direction(
     image: PreparedImage | Overview, settings: Settings, angle: float | Literal["auto"]
 ) -> Direction:
-    """The angle, estimated if asked for, and the rain level."""
-    level = settings.rain_level
-    if angle == "auto":
-        from udg.angle import estimate_angle
+    """The angle and the fan, estimated if asked for, and the rain level."""
+    if angle != "auto":
+        return given_direction(settings, angle)
+    from udg.angle import estimate_angle, estimate_fan
 
-        degrees, confidence = estimate_angle(
-            image.luma(), limit=settings.angle_limit, sign=settings.kind.sign
-        )
-        if settings.model == "rain" and level == "auto":
-            from udg.presence import evidence, level_of
+    luma, limit, level, fan = image.luma(), settings.angle_limit, settings.rain_level, settings.fan
+    whole = estimate_angle(luma, limit=limit, sign=settings.kind.sign)
+    degrees, confidence = whole
+    if fan == "auto":
+        degrees, fan = estimate_fan(luma, whole, limit=limit)
+    if settings.model != "rain" or level != "auto":
+        return Direction(degrees, confidence, _level(level), fan=fan)
+    from udg.presence import evidence, level_of
 
-            found = evidence(image, degrees, confidence, settings.light)
-            level = level_of(found.score, found.amount)
-            return Direction(degrees, confidence, level, level * found.amount)
-        return Direction(degrees, confidence, _level(level))
-    return given_direction(settings, angle)
+    found = evidence(image, degrees, confidence, settings.light, fan)
+    level = level_of(found.score, found.amount)
+    return Direction(degrees, confidence, level, level * found.amount, fan)
 
 
 def given_direction(settings: Settings, angle: float) -> Direction:
@@ -410,7 +420,8 @@ def given_direction(settings: Settings, angle: float) -> Direction:
             f"angle is {angle:g}°, but rain lies within ±45°; "
             "for stripes in any direction use model='signed'"
         )
-    return Direction(float(angle), None, _level(settings.rain_level))
+    fan = 0.0 if settings.fan == "auto" else settings.fan
+    return Direction(float(angle), None, _level(settings.rain_level), fan=fan)
 
 
 def is_new(direction: Direction, earlier: Sequence[float]) -> bool:
@@ -439,9 +450,9 @@ def blend_in(settings: Settings, thumbnail: Array, rain: Array) -> float:
     return blend_of(thumbnail, rain)
 
 
-def fineness(settings: Settings, degrees: float) -> int:
+def fineness(settings: Settings, degrees: float, fan: float = 0.0) -> int:
     """How many samples a pixel the frame has across the streaks."""
-    return settings.kind.fine if degrees % 90 else 1  # quarter turns interpolate nothing
+    return settings.kind.fine if degrees % 90 or fan else 1  # quarter turns interpolate nothing
 
 
 def frame_problem(Y: Array, settings: Settings, fine: int) -> Problem:
@@ -489,6 +500,14 @@ def checked_count(name: str, value: Any, least: int) -> int:
 
 def _is_number(value: Any) -> bool:
     return isinstance(value, (int, float)) and not isinstance(value, bool)
+
+
+def _fan(fan: Any) -> float | Literal["auto"]:
+    if fan == "auto":
+        return "auto"
+    if not _is_number(fan) or not abs(fan) <= MOST_FAN:
+        raise InvalidInput(f"fan is {fan!r}; give degrees within ±{MOST_FAN:g}, or 'auto'")
+    return float(fan)
 
 
 def _level(level: float | str) -> float:

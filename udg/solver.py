@@ -89,7 +89,8 @@ class Result(Shown):
     rain_level : float
         In [0, 1]: 0 is no rain (nothing is taken), 1 rain without a doubt.
     angle : float
-        Direction of the streaks, degrees clockwise from vertical.
+        Direction of the streaks, degrees clockwise from vertical; in the picture's centre if they
+        converge.
     confidence : float or None
         That of the estimated angle (`udg.estimate_angle`); None if the angle was given.
     weights : Weights
@@ -124,6 +125,9 @@ class Result(Shown):
     blend : float
         In [0, 1]: how much of a screen blend the rain is (`udg.blend.blend_of`). 0 takes the same
         light from all channels.
+    fan : float
+        Degrees by which the streaks' direction changes from the picture's centre to half its
+        diagonal across. Positive if they meet below, negative if above, 0 if they are parallel.
     """
 
     derained: Array
@@ -145,6 +149,7 @@ class Result(Shown):
     shift: float = 0.0
     drafts: tuple[tuple[Checkpoint, ...], ...] = ()
     blend: float = 0.0
+    fan: float = 0.0
 
     @cached_property
     def background(self) -> Array:
@@ -156,8 +161,8 @@ class Result(Shown):
         if self.layers:
             return self.layers[-1].background
         X, shape = self.solved.X, (self.rain.shape[0], self.rain.shape[1])
-        fine = X.shape[1] // rotated_shape(shape, self.angle)[1]
-        return unrotate(X, self.angle, shape, fine) + self.shift
+        fine = X.shape[1] // rotated_shape(shape, self.angle, fan=self.fan)[1]
+        return unrotate(X, self.angle, shape, fine, fan=self.fan) + self.shift
 
     @property
     def trace(self) -> tuple[tuple[Checkpoint, ...], ...]:
@@ -201,6 +206,7 @@ def solve(
     model: Model | None = None,
     angle: float | Literal["auto"] | Sequence[float] = "auto",
     angle_limit: float | None = None,
+    fan: float | Literal["auto"] | None = None,
     n_layers: int | Literal["auto"] | None = None,
     rain_level: float | Literal["auto"] = "auto",
     passes: int | None = None,
@@ -251,6 +257,10 @@ def solve(
         A sequence takes out rain of several directions, one after the other.
     angle_limit : float, optional
         Largest angle that ``"auto"`` considers; default 45 for rain, 90 for ``"signed"``.
+    fan : float or "auto", optional
+        How the streaks converge, in degrees within ±20: `Result.fan`. ``"auto"``, the rain model's
+        default, looks for it where the angle is estimated (`udg.angle.estimate_fan`); parallel
+        ones, 0, is the default of ``"signed"`` and where an angle is given.
     n_layers : int or "auto", optional
         With ``angle="auto"`` (given angles are as many layers as they are): how many directions
         of rain to take out, one after the other. ``"auto"`` goes on, at most to 4, while what is
@@ -331,6 +341,7 @@ def solve(
         model=model,
         streaks=streaks,
         angle_limit=angle_limit,
+        fan=fan,
         rain_level=rain_level,
         passes=passes,
         method=method,
@@ -398,16 +409,18 @@ def _round(
     warm_start: Result | None = None,
 ) -> Result:
     """Decompose for one direction once."""
-    degrees, shape = direction.degrees, (image.pixels.shape[0], image.pixels.shape[1])
-    fine = fineness(settings, degrees)
-    problem = frame_problem(rotate(light_of(image, settings), degrees, fine), settings, fine)
+    degrees, fan = direction.degrees, direction.fan
+    shape = image.pixels.shape[0], image.pixels.shape[1]
+    fine = fineness(settings, degrees, fan)
+    light = light_of(image, settings)
+    problem = frame_problem(rotate(light, degrees, fine, fan=fan), settings, fine)
     start = None if warm_start is None else _earlier(warm_start, problem)
     problem, minimum, drafts = _passes(image, problem, settings, direction, start)
     X, R, duals = minimum.estimate
-    rain = unrotate(R, degrees, shape, fine)
-    if settings.model == "rain" and degrees % 90:
-        light = light_of(image, settings)
-        rain = with_lost_details(rain, light, unrotate(problem.Y, degrees, shape, fine))
+    rain = unrotate(R, degrees, shape, fine, fan=fan)
+    if settings.model == "rain" and (degrees % 90 or fan):
+        seen = unrotate(problem.Y, degrees, shape, fine, fan=fan)
+        rain = with_lost_details(rain, light, seen)
     shift = float(centre(rain, settings.gauge)) if settings.model == "signed" else 0.0
     if shift:
         rain = rain - shift
@@ -429,6 +442,7 @@ def _round(
         image=image,
         shift=shift,
         drafts=drafts,
+        fan=fan,
     )
 
 
@@ -443,7 +457,7 @@ def _passes(
 
     Gives the last problem, its minimum, and the histories of the passes before.
     """
-    xp, degrees, level = array_namespace(problem.Y), direction.degrees, direction.level
+    xp, level = array_namespace(problem.Y), direction.level
     passes, doubt, reuse = settings.passes, 1.0, False
     if settings.model == "rain" and level == 0:
         problem = replace(problem, ceiling=xp.zeros_like(problem.Y))
@@ -471,22 +485,27 @@ def _passes(
             break
         start, reuse = minimum.estimate, True
         problem = replace(
-            problem, doubt=doubt * _doubts(image, problem, start.R, settings, degrees)
+            problem, doubt=doubt * _doubts(image, problem, start.R, settings, direction)
         )
     drafts = tuple(histories[:-1]) if settings.history else ()
     return problem, minimum._replace(iterations=iterations, seconds=seconds), drafts
 
 
 def _doubts(
-    image: PreparedImage, problem: Problem, R: Array, settings: Settings, degrees: float
+    image: PreparedImage, problem: Problem, R: Array, settings: Settings, direction: Direction
 ) -> Array:
     """What to doubt after a pass that found R, as a factor on lam_r in the solved frame."""
     xp, (height, width) = array_namespace(R), image.pixels.shape[:2]
-    fine = fineness(settings, degrees)
-    crowding = _crowding(image, unrotate(R, degrees, (height, width), fine), settings, degrees)
-    around = crowding.around(slice(0, height), slice(0, width))
-    around = around.turned(lambda plane: rotate(xp.asarray(plane), degrees, fine))
-    brightest = rotate(image.brightest(settings.light), degrees, fine)
+    degrees, fan = direction.degrees, direction.fan
+    fine = fineness(settings, degrees, fan)
+
+    def turned(plane: Array) -> Array:
+        return rotate(xp.asarray(plane), degrees, fine, fan=fan)
+
+    rain = unrotate(R, degrees, (height, width), fine, fan=fan)
+    crowding = _crowding(image, rain, settings, degrees)
+    around = crowding.around(slice(0, height), slice(0, width)).turned(turned)
+    brightest = turned(image.brightest(settings.light))
     return doubts(problem.Y, R, brightest, around, settings.weights.lam_r)
 
 

@@ -44,7 +44,7 @@ from udg.method import Estimate
 from udg.objective import Model, Weights
 from udg.presence import caution
 from udg.preview import Preview, Shown, Thumbnail, rain_in_words
-from udg.rotation import common_grid, rotate, unrotate, with_lost_details
+from udg.rotation import common_grid, rotate, unrotate, window_direction, with_lost_details
 from udg.settings import (
     Asked,
     Settings,
@@ -210,6 +210,8 @@ class Whole:
         As in `udg.Result`.
     amount : float
         Mean light to be expected of rain, by which the weights change; 0 if it was not judged.
+    fan : float
+        As in `udg.Result`.
     angle_per_tile : bool
         Whether each tile looks for its own angle.
     later : bool
@@ -223,6 +225,7 @@ class Whole:
     confidence: float | None
     rain_level: float
     amount: float = 0.0
+    fan: float = 0.0
     angle_per_tile: bool = False
     later: bool = False
 
@@ -350,8 +353,8 @@ class Piece(NamedTuple):
         In the tile's frame, before it is blended.
     R : array, float16
         In the solved frame: where the next pass starts from.
-    angle : float
-        Degrees.
+    angle, fan : float
+        Degrees, of the tile.
     objective, gap, iterations, seconds, reason
         As in `udg.Result`; iterations and seconds of all passes so far.
     """
@@ -360,6 +363,7 @@ class Piece(NamedTuple):
     rain: Array
     R: Array
     angle: float
+    fan: float
     objective: float
     gap: float
     iterations: int
@@ -396,11 +400,19 @@ def solve_tile(
     settings = whole.adapted
     image = prepare(pixels, whole.data_range)
     light, xp = light_of(image, settings), array_namespace(pixels)
-    angle = _angle(image, whole) if before is None else before.angle
-    fine = fineness(settings, angle)
-    # On a common grid interpolation does the same to neighbours, and to the whole picture.
-    shift = common_grid(window, whole.shape, angle, fine)
-    problem = frame_problem(rotate(light, angle, fine, shift), settings, fine)
+    angle, fan = _direction(image, window, whole) if before is None else (before.angle, before.fan)
+    fine = fineness(settings, angle, fan)
+    # On a common grid interpolation does the same to neighbours, and to the whole picture. The
+    # frames of a fan's windows have none: each is turned by its own angle.
+    shift = (0.0, 0.0) if fan else common_grid(window, whole.shape, angle, fine)
+
+    def turned(plane: Array) -> Array:
+        return rotate(xp.asarray(plane), angle, fine, shift, fan)
+
+    def back(layer: Array) -> Array:
+        return unrotate(layer, angle, light.shape, fine, shift, fan)
+
+    problem = frame_problem(turned(light), settings, fine)
     careful = caution(whole.rain_level) if settings.model == "rain" else 1.0
     if before is None:
         number, spent, seconds, start = 1, 0, 0.0, None
@@ -411,12 +423,8 @@ def solve_tile(
         number, spent, seconds = before.number + 1, before.iterations, before.seconds
         R = problem.feasible(xp.astype(xp.asarray(before.R), xp.float32))
         if before.reason != "gap":  # no iterations are left
-            return before._replace(rain=unrotate(R, angle, light.shape, fine, shift))
+            return before._replace(rain=back(R))
         assert around is not None
-
-        def turned(plane: Array) -> Array:
-            return rotate(xp.asarray(plane), angle, fine, shift)
-
         brightest, here = turned(image.brightest(settings.light)), around.turned(turned)
         places = careful * doubts(problem.Y, R, brightest, here, settings.weights.lam_r)
         problem = replace(problem, doubt=xp.astype(places, xp.float32))
@@ -430,10 +438,9 @@ def solve_tile(
         warm_start=start,
     )
     R = minimum.estimate.R
-    rain = unrotate(R, angle, light.shape, fine, shift)
-    if settings.model == "rain" and angle % 90:
-        seen = unrotate(problem.Y, angle, light.shape, fine, shift)
-        rain = with_lost_details(rain, light, seen)
+    rain = back(R)
+    if settings.model == "rain" and (angle % 90 or fan):
+        rain = with_lost_details(rain, light, back(problem.Y))
     if settings.model == "signed":
         rain = rain - centre(rain, settings.gauge)
     return Piece(
@@ -441,6 +448,7 @@ def solve_tile(
         rain,
         xp.astype(R, xp.float16),
         angle,
+        fan,
         minimum.objective,
         minimum.gap,
         spent + minimum.iterations,
@@ -449,15 +457,18 @@ def solve_tile(
     )
 
 
-def _angle(image: PreparedImage, whole: Whole) -> float:
-    """The whole picture's angle, or the tile's own where it has one."""
-    if not whole.angle_per_tile:
-        return whole.angle
-    from udg.angle import estimate_angle
+def _direction(
+    image: PreparedImage, window: tuple[slice, slice], whole: Whole
+) -> tuple[float, float]:
+    """Angle and fan of a tile: the whole picture's there, or its own angle where it has one."""
+    if whole.angle_per_tile:
+        from udg.angle import estimate_angle
 
-    settings = whole.settings
-    own = estimate_angle(image.luma(), limit=settings.angle_limit, sign=settings.kind.sign)
-    return own.degrees if own.confidence > 0 else whole.angle
+        settings = whole.settings
+        own = estimate_angle(image.luma(), limit=settings.angle_limit, sign=settings.kind.sign)
+        if own.confidence > 0:
+            return own.degrees, 0.0
+    return window_direction(window, whole.shape, whole.angle, whole.fan)
 
 
 # All of them
@@ -490,12 +501,12 @@ class TiledResult(Shown):
     overlap : int
         In pixels; 0 for a single tile.
     angles : tuple of float
-        Each tile's angle, row by row.
+        Each tile's angle in its centre, row by row.
     layers : tuple of TiledResult
         One a direction if rain of several was asked for, as in `udg.Result`, each without arrays.
     thumbnail : Thumbnail, optional
         The picture and its rain, at most 720 pixels a side; none in ``layers``.
-    blend : float
+    blend, fan : float
         As in `udg.Result`.
     """
 
@@ -517,6 +528,7 @@ class TiledResult(Shown):
     layers: tuple[TiledResult, ...] = ()
     thumbnail: Thumbnail | None = None
     blend: float = 0.0
+    fan: float = 0.0
 
     def __repr__(self) -> str:
         if self.derained is None:
@@ -880,6 +892,7 @@ def _facts(whole: Whole, tiles: Sequence[Tile], rounds: list[list[Piece]]) -> Ti
         tile_shape=(height, width),
         overlap=max(max(tile.rows.after, tile.columns.after) for tile in tiles),
         angles=tuple(piece.angle for piece in pieces),
+        fan=whole.fan,
     )
 
 

@@ -145,9 +145,9 @@ def derain(
     _check(output, gauge, tile)
     prepared = prepare(image, data_range)
     if angle == "network":
-        degrees, confidence, level, _ = _direction(prepared, "auto", rain_level)
+        degrees, confidence, level = _direction(prepared, "auto", rain_level)[:3]
     else:
-        degrees, confidence, level, _ = _direction(prepared, angle, rain_level)
+        degrees, confidence, level = _direction(prepared, angle, rain_level)[:3]
     net = weights if isinstance(weights, UDGNet) else from_pretrained(weights)
     if device is None and net is not weights:
         device = "cuda" if torch.cuda.is_available() else "cpu"
@@ -275,8 +275,8 @@ def _light(image: PreparedImage, net: UDGNet) -> Tensor:
 def _direction(
     image: PreparedImage, angle: float | Literal["auto"], level: float | Literal["auto"]
 ) -> Direction:
-    """Angle and rain level, as `udg.solve` decides on them."""
-    settings = understood(dict.fromkeys(asdict(RAIN_WEIGHTS)), rain_level=level).settings
+    """Angle and rain level, as `udg.solve` decides on them for parallel streaks."""
+    settings = understood(dict.fromkeys(asdict(RAIN_WEIGHTS)), rain_level=level, fan=0.0).settings
     if angle != "auto":
         return given_direction(settings, angle)
     pixels = image.pixels
