@@ -212,6 +212,11 @@ BENCHMARKS = (
         "streaks go, the veil of distant rain stays",
         (Step("veil.py -o {out} --json {out}/veil.json"),),
     ),
+    Benchmark(
+        "fan",
+        "streaks that meet in a point: found, and what straightening them gains",
+        (Step("fan.py --json {out}/fan.json", "--photos 1 --fans 0 6"),),
+    ),
     # The solver
     Benchmark(
         "pairs",

@@ -9,7 +9,14 @@ from skimage import data
 from skimage.transform import rotate as skimage_rotate
 
 from udg.errors import InvalidInput
-from udg.rotation import common_grid, rotate, rotated_shape, unrotate, with_lost_details
+from udg.rotation import (
+    common_grid,
+    rotate,
+    rotated_shape,
+    unrotate,
+    window_direction,
+    with_lost_details,
+)
 
 SHAPES = [(64, 64), (65, 65), (64, 91), (91, 64), (37, 120), (2, 3)]
 ANGLES = [-45.0, -30.0, -7.3, 0.1, 10.0, 45.0, 60.0, 89.9, 135.0]
@@ -224,3 +231,82 @@ def test_rain_gets_what_interpolation_lost_of_it(monkeypatch) -> None:
     assert (at_once <= light).all()
     monkeypatch.setattr("udg.backend._AT_ONCE", 1)
     np.testing.assert_allclose(with_lost_details(rain, light, seen), at_once, atol=1e-6)
+
+
+# A fan
+
+
+def fan_of_lines(shape: tuple[int, int], angle: float, fan: float) -> np.ndarray:
+    """Smooth lines through one point: a wave of the direction from there, in the picture's frame.
+
+    The direction of what goes through a pixel is that of the line to the meeting point, which lies
+    on the axis through the centre, ``reach / tan(fan)`` away.
+    """
+    height, width = shape
+    row, column = np.mgrid[:height, :width]
+    theta, distance = math.radians(angle), math.hypot(*shape) / 2 / math.tan(math.radians(fan))
+    point = distance * math.cos(theta), -distance * math.sin(theta)
+    down = row - (height - 1) / 2 - point[0]
+    right = column - (width - 1) / 2 - point[1]
+    direction = np.arctan2(-right * np.sign(down), np.abs(down)) - theta
+    return (0.5 + 0.4 * np.sin(distance * np.tan(direction) / 5)).astype(np.float32)
+
+
+@pytest.mark.parametrize("shape", [(90, 140), (141, 91)])
+@pytest.mark.parametrize("angle", [0.0, 12.0, -30.0])
+@pytest.mark.parametrize("fan", [-15.0, -4.0, 8.0])
+def test_fan_becomes_upright(shape: tuple[int, int], angle: float, fan: float) -> None:
+    lines = fan_of_lines(shape, angle, fan)
+    frame = rotate(lines, angle, fan=fan)
+    assert frame.shape == rotated_shape(shape, angle, fan=fan)
+    inside = rotate(np.ones(shape, np.float32), angle, fan=fan) > 0.999
+    rows, columns = (slice(n // 2 - 20, n // 2 + 20) for n in frame.shape)
+    assert inside[rows, columns].all()
+    assert np.ptp(frame[rows, columns], axis=0).max() < 0.005
+    assert np.ptp(rotate(lines, angle)[rows, columns], axis=0).max() > 0.02
+    back = unrotate(frame, angle, shape, fan=fan)
+    np.testing.assert_allclose(back[2:-2, 2:-2], lines[2:-2, 2:-2], atol=0.004)
+
+
+def test_no_fan_is_the_limit_of_a_small_one() -> None:
+    picture = photo((64, 91))
+    for angle in (-33.0, 20.0):
+        frame, nearly = rotate(picture, angle), rotate(picture, angle, fan=1e-7)
+        np.testing.assert_allclose(nearly, frame, atol=1e-4)
+
+
+def test_positive_fans_meet_below() -> None:
+    lines = fan_of_lines((101, 101), 0.0, 10.0)
+    right = lines[:, 60:]
+    # What is on the right leans like /: the same further left, further down.
+    moved = [np.mean((right[:-10, shift:] - right[10:, : -shift or None]) ** 2) for shift in (0, 1)]
+    assert moved[1] < moved[0]
+
+
+@pytest.mark.parametrize("fine", [1, 2])
+def test_frame_of_a_fan_holds_the_whole_picture(fine: int) -> None:
+    shape, angle, fan = (61, 97), 25.0, -12.0
+    marks = np.zeros(shape, np.float32)
+    marks[[0, 0, -1, -1], [0, -1, 0, -1]] = 1
+    back = unrotate(rotate(marks, angle, fine, fan=fan), angle, shape, fine, fan=fan)
+    assert back[[0, 0, -1, -1], [0, -1, 0, -1]].min() > 0.3
+
+
+def test_a_window_of_a_fan_meets_where_the_picture_does() -> None:
+    shape, angle, fan = (150, 200), 10.0, 9.0
+    lines, window = fan_of_lines(shape, angle, fan), (slice(80, 150), slice(100, 200))
+    own, near = window_direction(window, shape, angle, fan)
+    frame = rotate(np.ascontiguousarray(lines[window]), own, fan=near)
+    middle = frame[25:45, 35:65]
+    assert np.ptp(middle, axis=0).max() < 0.005
+    assert own > angle  # right of the centre of one that meets below
+    assert 0 < near < fan
+    assert window_direction(window, shape, angle, 0.0) == (angle, 0.0)
+    whole = slice(0, 150), slice(0, 200)
+    assert window_direction(whole, shape, angle, fan) == pytest.approx((angle, fan))
+
+
+@pytest.mark.parametrize("fan", [21.0, -40.0, math.nan])
+def test_fans_too_wide_are_refused(fan: float) -> None:
+    with pytest.raises(InvalidInput, match="fan is"):
+        rotate(photo((20, 20)), 0.0, fan=fan)

@@ -60,7 +60,7 @@ __all__ = [
 LARGE = 16e6
 
 _PATIENCE = 20.0  # seconds for a process to clean up before it is killed
-_LAYER_FACTS = ("angle", "confidence", "gap", "iterations", "seconds")
+_LAYER_FACTS = ("angle", "fan", "confidence", "gap", "iterations", "seconds")
 
 
 class Found(NamedTuple):
@@ -740,6 +740,7 @@ def facts_of(result: Any) -> dict[str, Any]:
     """Collect what is worth knowing of a `udg.Result`, as JSON can hold it."""
     return {
         "angle": _number(result.angle),
+        "fan": _number(result.fan),
         "confidence": _number(result.confidence),
         "weights": {name: _number(value) for name, value in asdict(result.weights).items()},
         "objective": _number(getattr(result, "objective", None)),  # tiles have one each

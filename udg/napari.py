@@ -78,6 +78,7 @@ class Solved:
     derained: NDArray[Any]
     rain: NDArray[np.float32]
     angle: float
+    fan: float
     level: float
 
 
@@ -94,7 +95,7 @@ def solve_planes(
         result = solve(pixels, callback=lambda _: stopped(), **options)
         derained = _as_before(np.asarray(result.derained), pixels.dtype)
         rain = np.float32(full) * np.asarray(result.rain)
-        return Solved(plane, derained, rain, result.angle, result.rain_level)
+        return Solved(plane, derained, rain, result.angle, result.fan, result.rain_level)
 
     found: dict[str, Any] = {} if isinstance(job.angle, str) else {"angle": job.angle}
     known: dict[Plane, Solved] = {}
@@ -102,7 +103,7 @@ def solve_planes(
         first = solved(job.shown)
         known = {job.shown: first}
         # The level goes along: an angle alone would say that there is rain.
-        found = {"angle": first.angle, "rain_level": first.level}
+        found = {"angle": first.angle, "fan": first.fan, "rain_level": first.level}
     done: list[Solved] = []
     for plane in job.planes:
         if stopped():

@@ -180,7 +180,8 @@ def rain_in_words(result: Any) -> str:
         if layer.rain_level > 0:
             what = "stripes" if layer.model == "signed" else f"rain {layer.rain_level:.2f}"
             sure = "" if layer.confidence is None else f" (confidence {layer.confidence:.2f})"
-            found.append(f"{what} at {layer.angle:.1f}°{sure}")
+            fan = f" ± {abs(layer.fan):.1f}° (a fan)" if layer.fan else ""
+            found.append(f"{what} at {layer.angle:.1f}°{fan}{sure}")
     gap = max(layer.gap for layer in layers)
     iterations = sum(layer.iterations for layer in layers)
     seconds = sum(layer.seconds for layer in layers)

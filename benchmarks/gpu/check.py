@@ -177,14 +177,14 @@ def check_transform(device: Device, boundary: str, kind: str) -> Row:
     return worst(rows)
 
 
-def check_rotation(device: Device, angle: float, fine: int) -> Row:
+def check_rotation(device: Device, angle: float, fine: int, fan: float = 0.0) -> Row:
     """There and back."""
     from udg.rotation import rotate, unrotate
 
     Y = scene(90, 120)
-    here, there = rotate(Y, angle, fine), rotate(device.xp.asarray(Y), angle, fine)
-    back = unrotate(there, angle, Y.shape, fine)
-    want = unrotate(here, angle, Y.shape, fine)
+    here, there = (rotate(plane, angle, fine, fan=fan) for plane in (Y, device.xp.asarray(Y)))
+    back = unrotate(there, angle, Y.shape, fine, fan=fan)
+    want = unrotate(here, angle, Y.shape, fine, fan=fan)
     rows = [difference(there, here, 1e-4), difference(back, want, 1e-4)]
     rows.append({"largest difference": 0.0, "agrees": str(back.dtype) == "float32"})
     return worst(rows)
@@ -394,8 +394,9 @@ def questions(device: Device, height: int, width: int) -> dict[str, Callable[[],
         for kind in ("float32", "float64"):
             name = f"transform {boundary} {kind}"
             rows[name] = partial(check_transform, device, boundary, kind)
-    for angle, fine in ((12.3, 1), (-31.0, 2), (90.0, 1)):
-        rows[f"rotation {angle:g} {fine}"] = partial(check_rotation, device, angle, fine)
+    for angle, fine, fan in ((12.3, 1, 0), (-31.0, 2, 0), (90.0, 1, 0), (12.3, 1, -9), (0, 2, 5)):
+        name = f"rotation {angle:g} {fine}{f' {fan}' if fan else ''}"
+        rows[name] = partial(check_rotation, device, angle, fine, fan)
     rows["angle"] = partial(check_angle, device)
     rows["presence"] = partial(check_presence, device)
     rows["synthesize"] = partial(check_synthesize, device)
