@@ -34,6 +34,7 @@ def result_for(image, **settings):
     rain = np.full(image.shape[:2], 0.1 if level else 0, np.float32)
     several = [result_for(image, angle=one) for one in angle] if isinstance(angle, list) else []
     return SimpleNamespace(
+        fan=0.0,
         derained=np.clip(
             image - full * rain.reshape(rain.shape + (1,) * (image.ndim - 2)), 0, full
         ),
@@ -631,6 +632,7 @@ def solve(image, **settings):
         time.sleep(120)
     rain = np.zeros(image.shape[:2], np.float32)
     return SimpleNamespace(
+        fan=0.0,
         derained=image.astype(np.float32), rain=rain, angle=0.0, confidence=None,
         rain_level=1.0, layers=(),
         weights=udg.RAIN_WEIGHTS, model="rain", objective=0.0, gap=0.0, iterations=1,

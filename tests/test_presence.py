@@ -1,5 +1,6 @@
 import numpy as np
 import pytest
+from skimage import data
 
 import udg
 from udg.image import prepare
@@ -156,3 +157,15 @@ def test_faint_picture_is_decomposed_like_a_contrasty_one(rainy):
     )
     assert half.objective == pytest.approx(full.objective / 4, rel=1e-3)
     np.testing.assert_allclose(half.estimate.R, full.estimate.R / 2, atol=0.01)
+
+
+def test_black_bars_do_not_count():
+    """A film's frame in a screenshot is judged as by itself."""
+    clean = (data.camera()[::2, ::2] / 255).astype(np.float32)
+    rainy = udg.synthesize(clean, angle=0, density=0.04, intensity=0.3, seed=0).rainy
+    bars = np.zeros((256, 80), np.float32)
+    barred = np.concatenate([bars, rainy, bars], axis=1)
+    alone, framed = (prepare(picture) for picture in (rainy, barred))
+    inside, outside = (evidence(picture, 0.0, 0.5) for picture in (alone, framed))
+    assert outside.score == pytest.approx(inside.score, abs=1.5)
+    np.testing.assert_allclose(outside, inside, atol=0.2)

@@ -317,7 +317,7 @@ def test_page_says_what_was_left_and_appears_whole_or_not_at_all(tmp_path):
 def test_results_without_proof_are_not_numbers():
     pixels = scene((20, 20))
     result = SimpleNamespace(
-        derained=pixels, rain=np.zeros((20, 20)), trace=[[(1, 0.5, np.inf, np.nan)]]
+        fan=0.0, derained=pixels, rain=np.zeros((20, 20)), trace=[[(1, 0.5, np.inf, np.nan)]]
     )
     assert report.view(pixels, result, 10**6)["history"] == [[[[1.0, 0.5, None, None]]]]
 

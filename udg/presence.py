@@ -43,6 +43,7 @@ _TOL = 2e-2  # the evidence comes from the thumbnail, solved to this gap: statis
 _WEIGHTS = RAIN_WEIGHTS  # the coefficients below hold for these
 _BESIDE = 3  # pixels across a streak at which it is over, if it is rain
 _BLOCK = 0.04  # σ of local means, as a part of the shorter side
+_BLANK = 1e-3  # mean local difference up to which there is nothing to be seen: bars, borders
 
 # Logistic regression on photographs with and without rain: benchmarks/presence.py fits it.
 _COEFFICIENTS = {
@@ -59,7 +60,7 @@ _BIAS = 3.18
 _NO_AMOUNT = 5e-4  # mean light of rain, an eighth of a grey level, below which there is none
 _AT_STAKE = 7e-3  # mean light of rain at which the score decides as it is
 _STAKES = 3e-3, 1e-2  # … and where less or more does not count any further
-_DRY, _WET = -1.5, 1.0  # scores at which the level is 0 and 1
+_DRY, _WET = -2.5, 0.0  # scores at which the level is 0 and 1
 _CAUTION = 4.0  # doubt in a picture of level 0+ is 1 + this
 _HEAVY = 3e-2  # mean light of rain beyond which lines need less to be taken for rain …
 _HEAVIEST = 0.5  # … and the smallest factor on the weights that hold them back
@@ -76,7 +77,7 @@ class Evidence(NamedTuple):
     """What speaks for rain in a picture, and, by `spread`, `width` and `unlike`, against it.
 
     All but `confidence`, `width` and `unlike` are taken over blocks of the picture, by their
-    logarithms.
+    logarithms. Where nothing is to be seen, as in black bars beside a film, does not count.
 
     Attributes
     ----------
@@ -153,8 +154,12 @@ def evidence(
     opposite = _quick_rain(1 - brightest, angle, fan)
     dark_lines = unrotate(opposite, angle, darkest.shape, fan=fan)
     scene = darkest - rain
-    texture = _log_local(_activity(scene))
-    density, dark, ground = (_log_local(plane[:-1, :-1]) for plane in (rain, dark_lines, scene))
+    seen = _seen(darkest)
+    texture = _log_local(_activity(scene), seen)
+    density, dark, ground = (
+        _log_local(plane[:-1, :-1], seen) for plane in (rain, dark_lines, scene)
+    )
+    amount, part = float(rain.mean()), float(seen.mean())
     smooth = texture <= np.percentile(texture, 25)
     return Evidence(
         confidence,
@@ -164,8 +169,8 @@ def evidence(
         -_correlation(density, ground),
         -float(texture.mean()),
         float(np.sum(upright[:, _BESIDE:] * upright[:, :-_BESIDE]) / (np.sum(upright**2) + 1e-6)),
-        math.log((float(np.mean(rain**2)) + 1e-8) / (float(rain.mean()) ** 2 + 1e-8)),
-        float(rain.mean()),
+        math.log((part * float(np.mean(rain**2)) + 1e-8) / (amount**2 + 1e-8)),
+        amount / part,
     )
 
 
@@ -203,7 +208,8 @@ def contrast(image: PreparedImage | Overview, light: Light | None = None) -> flo
         Positive; 1 and more is clear, less is haze, blur, film, dusk.
     """
     darkest = balanced(image.thumbnail, light).min(axis=2)
-    return math.exp(_log_local(_activity(darkest)).mean()) / _FULL_CONTRAST
+    activity = _activity(darkest)
+    return math.exp(_log_local(activity, np.ones_like(activity)).mean()) / _FULL_CONTRAST
 
 
 def adapted(
@@ -276,11 +282,28 @@ def _activity(plane: Array) -> Array:
     return abs(np.diff(plane, axis=0))[:, :-1] + abs(np.diff(plane, axis=1))[:-1]
 
 
-def _log_local(plane: Array) -> Array:
-    """Logarithm of local means, one a block."""
-    sigma = _BLOCK * (min(plane.shape) + 1)
+def _seen(plane: Array) -> Array:
+    """1 where there is anything, else 0; all of it if there is nothing at all."""
+    sigma, of = _block(plane), ndimage_of(plane)
+    blank = of.gaussian_filter(_activity(plane), sigma) <= _BLANK
+    # Two σ is how far into a bar the picture beside it reaches.
+    seen = 1 - of.maximum_filter(blank.astype(np.float32), 2 * int(2 * sigma) + 1)
+    return seen if seen.any() else np.ones_like(seen)
+
+
+def _log_local(plane: Array, seen: Array) -> Array:
+    """Logarithm of local means of what is seen, one a block that is half seen."""
+    sigma, of = _block(seen), ndimage_of(plane)
     step = max(1, int(sigma))
-    return np.log(ndimage_of(plane).gaussian_filter(plane, sigma)[::step, ::step] + 1e-3)
+    total, part = (
+        of.gaussian_filter(values, sigma)[::step, ::step] for values in (plane * seen, seen)
+    )
+    most = part >= 0.5 * part.max()
+    return np.log(total[most] / part[most] + 1e-3)
+
+
+def _block(plane: Array) -> float:
+    return float(_BLOCK * (min(plane.shape) + 1))
 
 
 def _correlation(a: Array, b: Array) -> float:
