@@ -65,7 +65,7 @@ def main() -> None:
         mean = {key: float(np.mean([one[key] for one in found])) for key in found[0]}
         told = sum(one["fan"] != 0 for one in found)
         error = float(np.mean([abs(one["fan"] - fan) for one in found]))
-        rows.append({"fan": fan, "told": told, "error": error, **mean, "photos": found})
+        rows.append({"fan": fan, "told": told, "error": error, "mean": mean, "photos": found})
         print(
             f"{fan:5.1f}   {told}/{len(found)}  {error:5.2f}°  {mean['rainy']:6.2f}  "
             f"{mean['derained']:8.2f}  {mean['parallel']:5.2f}",

@@ -21,6 +21,7 @@ from rich.table import Table
 import udg
 from udg import batch
 from udg import presence as shipped
+from udg.angle import estimate_fan
 from udg.files import read
 from udg.image import prepare
 
@@ -34,8 +35,9 @@ NAMES = tuple(shipped._COEFFICIENTS)
 def measure(task: batch.Task) -> dict[str, Any]:
     """Collect one picture's evidence, as `udg.solve` does."""
     image = prepare(read(task.source).pixels)
-    angle, confidence = udg.estimate_angle(image.luma(), limit=45)
-    found = shipped.evidence(image, angle, confidence)
+    whole = udg.estimate_angle(image.luma(), limit=45)
+    angle, fan = estimate_fan(image.luma(), whole, limit=45)
+    found = shipped.evidence(image, angle, whole.confidence, fan=fan)
     row = {"set": task.source.parent.name, "name": task.source.stem}
     if row["set"] == "rainy":
         row["set"] = task.source.parent.parent.name

@@ -59,8 +59,8 @@ _COEFFICIENTS = {
 _BIAS = 3.18
 _NO_AMOUNT = 5e-4  # mean light of rain, an eighth of a grey level, below which there is none
 _AT_STAKE = 7e-3  # mean light of rain at which the score decides as it is
-_STAKES = 3e-3, 3e-2  # … and where less or more does not count any further
-_DRY, _WET = -2.1, 0.4  # scores at which the level is 0 and 1
+_STAKES = 3e-3, 1e-2  # … and where less or more does not count any further
+_DRY, _WET = -1.5, 1.0  # scores at which the level is 0 and 1
 _CAUTION = 4.0  # doubt in a picture of level 0+ is 1 + this
 _HEAVY = 3e-2  # mean light of rain beyond which lines need less to be taken for rain …
 _HEAVIEST = 0.5  # … and the smallest factor on the weights that hold them back
@@ -181,7 +181,7 @@ def level_of(score: float, amount: float = _AT_STAKE) -> float:
     ----------
     score, amount : float
         As in `Evidence`. What a wrong decision costs grows with the amount, so the odds have to
-        grow with it as well: half as much is taken at half the odds, down to 3e-3 and up to 3e-2.
+        grow with it as well: half as much is taken at half the odds, down to 3e-3 and up to 1e-2.
 
     Returns
     -------
