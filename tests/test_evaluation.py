@@ -30,6 +30,7 @@ def pairs(tmp_path, monkeypatch):
     def solve(image, **settings):
         rain = np.full(image.shape[:2], 20.4 / 255, np.float32)
         return SimpleNamespace(
+            fan=0.0,
             derained=image - np.float32(20.4),
             rain=rain,
             rain_level=1.0,
