@@ -77,7 +77,7 @@ def rotate(
         90° ignore it, and fans.
     fan : float
         Degrees by which the streaks' direction changes from the picture's centre to half its
-        diagonal across from there, at most `MOST_FAN`. Positive ones meet below, negative ones
+        diagonal across from there, at most 20. Positive ones meet below, negative ones
         above; ``angle`` is that in the centre.
 
     Returns
@@ -278,7 +278,7 @@ def convergence(shape: tuple[int, int], fan: float) -> float:
     Raises
     ------
     InvalidInput
-        ``fan`` is not within ±`MOST_FAN`.
+        ``fan`` is not within ±20.
     """
     if not abs(fan) <= MOST_FAN:
         raise InvalidInput(f"fan is {fan}; give degrees within ±{MOST_FAN:g}")

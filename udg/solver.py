@@ -258,7 +258,7 @@ def solve(
     angle_limit : float, optional
         Largest angle that ``"auto"`` considers; default 45 for rain, 90 for ``"signed"``.
     fan : float or "auto", optional
-        How the streaks converge, in degrees within ±20: `Result.fan`. ``"auto"``, the rain model's
+        How the streaks converge, in degrees within ±20, as in `Result`. ``"auto"``, the rain model's
         default, looks for it where the angle is estimated (`udg.angle.estimate_fan`); parallel
         ones, 0, is the default of ``"signed"`` and where an angle is given.
     n_layers : int or "auto", optional
