@@ -258,9 +258,9 @@ def solve(
     angle_limit : float, optional
         Largest angle that ``"auto"`` considers; default 45 for rain, 90 for ``"signed"``.
     fan : float or "auto", optional
-        How the streaks converge, in degrees within ±20, as in `Result`. ``"auto"``, the rain model's
-        default, looks for it where the angle is estimated (`udg.angle.estimate_fan`); parallel
-        ones, 0, is the default of ``"signed"`` and where an angle is given.
+        How the streaks converge, in degrees within ±20, as in `Result`. ``"auto"``, the rain
+        model's default, looks for it where the angle is estimated (`udg.angle.estimate_fan`);
+        parallel ones, 0, is the default of ``"signed"`` and where an angle is given.
     n_layers : int or "auto", optional
         With ``angle="auto"`` (given angles are as many layers as they are): how many directions
         of rain to take out, one after the other. ``"auto"`` goes on, at most to 4, while what is
