@@ -155,6 +155,7 @@ def test_several_directions(solved, given):
     assert [layer["angle"] for layer in facts["layers"]] == [12, -20]
     assert facts["layers"][1] == {
         "angle": -20.0,
+        "fan": 0.0,
         "confidence": None,
         "rain_level": 0.75,
         "gap": None,
@@ -370,6 +371,7 @@ def test_json_is_clean_and_complete():
         "rain": "out/a_rain.png",
         "status": "done",
         "angle": 12.5,
+        "fan": 0.0,
         "confidence": None,
         "rain_level": 0.75,
         "weights": {"tau": 0.002, "lam_x": 0.15, "lam_y": 0.05, "lam_r": 0.01},

@@ -36,7 +36,7 @@ _FINE = 0.05  # degrees between the directions it tries
 _BIN = 0.25  # pixels; its lines' width, before they are smoothed by …
 _BLUR = 0.5  # pixels, σ
 
-# A fan. Of 60 photos with rain 15 to 17 have one; of 63 with rendered, parallel streaks none.
+# A fan. Of 60 photos with rain 15 have one; of 63 with rendered, parallel streaks none.
 _PARTS = 4  # squares along the longer side in each of which the direction is looked for …
 _LEAST_SIDE = 128  # … but not smaller ones
 _AGREES = 14.0  # degrees from the whole picture's direction within which a square's counts …
@@ -45,7 +45,7 @@ _STRAY = 0.7  # degrees from the fan beyond which a square counts less and less
 _MOST_STRAY = 0.8  # degrees, the median square's
 _LEAST_FAN = 2.0  # degrees; less is parallel
 _WIDEST_FAN = 15.0
-_SIGNIFICANT = 4.0  # standard errors from 0
+_SIGNIFICANT = 5.0  # standard errors from 0
 
 
 class Angle(NamedTuple):
@@ -174,7 +174,7 @@ def estimate_fan(
 
     The directions of squares a quarter of the image wide are compared to those of lines through one
     point. Few squares see but streaks, so strays count little (Cauchy's loss), and a fan is told
-    only if it is at least 2° and four standard errors wide and half of the squares are within 0.8°.
+    only if it is at least 2° and five standard errors wide and half of the squares are within 0.8°.
 
     Parameters
     ----------
