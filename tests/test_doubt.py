@@ -171,6 +171,10 @@ def test_traits_are_as_their_definition(rng):
         flank[:, x] = steep[:, x - 1 : x + 2].max(axis=1)
         peak[:, x] = R[:, x - 2 : x + 3].max(axis=1)
         top[:, x] = thin[:, x - 4 : x + 5].max(axis=1)
+    falls = np.zeros(Y.shape)
+    falls[1:] = np.abs(np.diff(R, axis=0))
+    falls[1:-1] = np.maximum(np.maximum(falls[:-2], falls[1:-1]), falls[2:])
+    first, second, third = (mean(mean(R.astype(float) ** k, 41, 0), 41, 1) for k in (1, 2, 3))
     followed, itself = (mean((u - mean(u, 9, 1)) * R, 15, 0) for u in (brightest, Y))
     expected = Traits(
         np.full(Y.shape, ratio(0.03, 0.02)),
@@ -181,6 +185,8 @@ def test_traits_are_as_their_definition(rng):
         ratio(mean(R, 61, 0), mean(R, 9, 0)),
         ratio(along(flank, 3), along(peak, 3)),
         ratio(9 * mean(thin, 9, 1), top),
+        np.log((third * first + 1e-12) / (second**2 + 1e-12)),
+        ratio(mean(falls, 31, 0), along(R, 5)),
     )
     inner = slice(40, 100), slice(15, 45)
     for name, one, other in zip(Traits._fields, got, expected, strict=True):
@@ -202,7 +208,10 @@ def test_the_surer_the_less_doubt():
     doubt_of = likeness(np.linspace(-8, 8, 33))
     assert (np.diff(doubt_of) <= 0).all()
     assert doubt_of[[0, -1]] == pytest.approx([30, 0.1])
-    assert likeness(np.array(np.log(1.6))) == pytest.approx(1)
+    assert likeness(np.array(np.log(1.75))) == pytest.approx(1)
+    faint = [likeness(np.array(0.0), lam_r) for lam_r in (0.0, 1e-3, 5e-3, 1e-2, 1.0)]
+    assert (np.diff(faint) >= 0).all()
+    assert faint[0] < 1 < faint[-1] == likeness(np.array(0.0))
 
 
 def test_streaks_are_likelier_than_lines_that_are_none(street):
@@ -246,6 +255,6 @@ def test_lettering_is_spared():
     lost = {}
     with pytest.MonkeyPatch.context() as patch:
         lost["doubting"] = udg.solve(rainy, angle=0).rain[word > 0.9].mean()
-        patch.setattr(doubt, "likeness", np.ones_like)
+        patch.setattr(doubt, "likeness", lambda odds, _: np.ones_like(odds))
         lost["trusting"] = udg.solve(rainy, angle=0).rain[word > 0.9].mean()
     assert lost["doubting"] < 0.7 * lost["trusting"]

@@ -16,7 +16,7 @@ from udg.presence import (
 
 
 def test_level_runs_from_dry_to_wet():
-    levels = [level_of(score) for score in (-100, -1.5, 0, 2.5, 100)]
+    levels = [level_of(score) for score in (-100, -2.1, 0, 2.5, 100)]
     assert levels[:2] == [0, 0]
     assert 0 < levels[2] < 1
     assert levels[3:] == [1, 1]
@@ -32,7 +32,7 @@ def test_level_falls_with_what_is_at_stake():
 
 
 def test_score_grows_with_what_speaks_for_rain():
-    base = Evidence(0.5, 0.1, 0.5, -1.5, 0.2, 3.0, 0.1, 1.0)
+    base = Evidence(0.5, 0.1, 0.5, -1.5, 0.2, 3.0, 0.1, 1.0, 0.2, 0.0)
     for name in set(base._fields) - {"amount"}:
         step = -0.1 if name in ("spread", "width", "unlike") else 0.1
         assert base._replace(**{name: getattr(base, name) + step}).score > base.score
@@ -76,6 +76,19 @@ def test_evidence_of_width_and_unlike():
     thin, wide, single = (evidence(prepare(u), 0.0, 0.5) for u in (fine, broad, uneven))
     assert thin.width < 0.1 < 0.3 < wide.width
     assert single.unlike > thin.unlike + 0.5
+
+
+def test_evidence_of_looks_and_fan():
+    """Streaks look like streaks, a palisade of one light does not; whether a fan is told counts."""
+    ground = np.full((160, 240), 0.3, np.float32)
+    rain = udg.render_streaks(ground.shape, angle=0, density=0.08, length=30, spread=0.6, seed=4)
+    palisade = ground.copy()
+    palisade[60:100, 5::9] += 0.4
+    rainy, fenced = (
+        evidence(prepare(u), 0.0, 0.5) for u in (np.clip(ground + 0.4 * rain, 0, 1), palisade)
+    )
+    assert rainy.looks > fenced.looks + 0.5
+    assert (rainy.fan, evidence(prepare(palisade), 0.0, 0.5, fan=-4.0).fan) == (0, 1)
 
 
 def test_weights_follow_how_much_rain_there_is():

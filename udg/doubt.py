@@ -6,7 +6,8 @@ Rain is everywhere, and its streaks look alike; what is found is doubted
 - where there is much more of it than elsewhere on ground as dark, or little beside the scene's own
   differences (`Crowding`),
 - where a line does not look like a streak (`traits`, `log_odds`): it stands on an edge of the
-  scene, is brighter than the picture's rain, coloured, or sharper or longer than streaks are,
+  scene, is brighter than the picture's rain, coloured, sharper or longer than streaks are, of one
+  light with the lines beside it, or ends abruptly,
 - and where it is faint.
 
 What surely is a streak, or is bright and beyond doubt, is freed from its penalty's bias
@@ -28,6 +29,7 @@ from array_api_compat import array_namespace
 
 from udg.backend import bands, clip, ndimage_of
 from udg.image import BlockMeans
+from udg.objective import RAIN_WEIGHTS
 
 __all__ = [
     "Crowding",
@@ -39,6 +41,7 @@ __all__ = [
     "likeness",
     "log_odds",
     "reweighting",
+    "streak_odds",
     "traits",
     "usual_on",
 ]
@@ -64,10 +67,14 @@ _LEAST_SHOWN = 0.1  # part of that which is left where a scene is as bright
 _GREY_LEVELS = 2 / 255  # below which logarithms tell nothing
 _LINE, _LONG_LINE = 9, 61
 _ASIDE = 3  # from the middle of a streak to the scene beside it
+_NEARBY = 41  # side of the square of lines that may be alike
+_ENDS = 31  # along a line, in which it may end
 _REACH = 80
+_NOTHING = 1e-12  # fourth power of a light that tells nothing
 
 # Doubt from odds.
-_EVEN = math.log(1.6)  # log-odds at which a line is neither doubted nor trusted
+_EVEN = math.log(1.75)  # log-odds at which a line is neither doubted nor trusted …
+_CHEAPER = 0.25  # … less by this times the logarithm of lam_r, to a twentieth of the usual
 _LIKENESS = 0.1, 30.0  # the least and the most that they make
 _BESIDE_LOOKS = 0.5  # power of a crowd's doubt, for the odds know of crowds as well
 _ONE_STREAK = 10.0  # σ along a streak over which its odds are averaged
@@ -285,6 +292,12 @@ class Traits(NamedTuple):
         Steepest flank, to the highest light.
     wide : array
         Mean of the line over 9 pixels across, to its highest light there.
+    alike : array
+        Of the 41 × 41 pixels around, mean of the light's cube times mean light, to the square of
+        the mean square: 0 if all lines there are of one light, more the more their light differs.
+        No grey levels are added.
+    ends : array
+        Steepest rise or fall along the line, in the mean of 31 pixels, to the line's light.
     """
 
     crowd: Array
@@ -295,6 +308,8 @@ class Traits(NamedTuple):
     long: Array
     sharp: Array
     wide: Array
+    alike: Array
+    ends: Array
 
 
 def traits(Y: Array, R: Array, brightest: Array, around: Surroundings) -> Traits:
@@ -325,8 +340,11 @@ def traits(Y: Array, R: Array, brightest: Array, around: Surroundings) -> Traits
     def stands_out(plane: Array) -> Array:
         return plane - mean(plane, _LINE, 1)
 
-    def differences(plane: Array, weights: list[float]) -> Array:
-        return abs(of.correlate1d(plane, xp.asarray(weights), 1, mode="nearest"))
+    def differences(plane: Array, weights: list[float], axis: int = 1) -> Array:
+        return abs(of.correlate1d(plane, xp.asarray(weights), axis, mode="nearest"))
+
+    def nearby(plane: Array) -> Array:
+        return mean(mean(plane, _NEARBY, 0), _NEARBY, 1)
 
     line = along(R, 5.0)
     sides = along(differences(X, [-1.0, *[0.0] * (2 * _ASIDE - 1), 1.0]), 4.0)
@@ -335,6 +353,8 @@ def traits(Y: Array, R: Array, brightest: Array, around: Surroundings) -> Traits
     thin = along(R, 3.0)
     followed, itself = (mean(stands_out(u) * R, 15, 0) for u in (brightest, Y))
     itself = itself + 1e-5  # which a line that does not stand out may make 0
+    first, second, third = nearby(R), nearby(R**2), nearby(R**3)
+    steep = of.maximum_filter1d(differences(R, [-1.0, 1.0, 0.0], 0), 3, 0)
     return Traits(
         crowd=_log_ratio(around.density, around.usual),
         busy=_log_ratio(around.busy, around.density),
@@ -344,6 +364,8 @@ def traits(Y: Array, R: Array, brightest: Array, around: Surroundings) -> Traits
         long=_log_ratio(mean(R, _LONG_LINE, 0), mean(R, _LINE, 0)),
         sharp=_log_ratio(along(flank, 3.0), along(peak, 3.0)),
         wide=_log_ratio(mean(thin, _LINE, 1) * _LINE, of.maximum_filter1d(thin, _LINE, 1)),
+        alike=xp.log((clip(third * first, 0, None) + _NOTHING) / (second**2 + _NOTHING)),
+        ends=_log_ratio(mean(steep, _ENDS, 0), line),
     )
 
 
@@ -375,13 +397,16 @@ def log_odds(what: Traits) -> Array:
     return total
 
 
-def likeness(odds: Array) -> Array:
+def likeness(odds: Array, lam_r: float = RAIN_WEIGHTS.lam_r) -> Array:
     """Doubt of lines from their log-odds of being streaks; below 1 for those that surely are.
 
     Parameters
     ----------
     odds : array
         As of `log_odds`.
+    lam_r : float
+        Weight of the pass: the less of it, as in haze, the less sure a line needs to be. There
+        is less to be lost.
 
     Returns
     -------
@@ -389,12 +414,24 @@ def likeness(odds: Array) -> Array:
         In inverse proportion to the odds; from 0.1 to 30.
     """
     least, most = _LIKENESS
-    return array_namespace(odds).exp(clip(_EVEN - odds, math.log(least), math.log(most)))
+    even = _EVEN + _CHEAPER * math.log(min(1.0, max(0.05, lam_r / RAIN_WEIGHTS.lam_r)))
+    return array_namespace(odds).exp(clip(even - odds, math.log(least), math.log(most)))
 
 
-def _of_streaks(odds: Array, R: Array) -> Array:
-    """Odds of whole streaks: their mean along each, by its light."""
+def streak_odds(Y: Array, R: Array, brightest: Array, around: Surroundings) -> Array:
+    """Log-odds that lines are streaks, their mean along each by its light.
+
+    Parameters
+    ----------
+    Y, R, brightest, around
+        As for `traits`.
+
+    Returns
+    -------
+    array, shape (H, W)
+    """
     of, light = ndimage_of(R), R + 1e-3
+    odds = log_odds(traits(Y, R, brightest, around))
     total, weight = (
         of.gaussian_filter1d(u, _ONE_STREAK, 0, mode="nearest") for u in (odds * light, light)
     )
@@ -445,8 +482,8 @@ def doubts(Y: Array, R: Array, brightest: Array, around: Surroundings, lam_r: fl
     for rows, part in bands(R.shape, _REACH):
         own = slice(rows.start - part.start, rows.stop - part.start)
         here = around.turned(itemgetter(part))
-        odds = log_odds(traits(Y[part], R[part], brightest[part], here))
-        looks = likeness(_of_streaks(odds, R[part]))[own]
+        odds = streak_odds(Y[part], R[part], brightest[part], here)
+        looks = likeness(odds, lam_r)[own]
         doubt = here.doubt()[own] ** _BESIDE_LOOKS * clip(looks, 1, None)
         result[rows] = doubt * clip(looks, None, 1) * reweighting(R[rows], doubt, lam_r)
     return result

@@ -6,7 +6,8 @@ trunks, a tiger. What tells them apart is not in the energy:
 - rain is everywhere, a railing is in one place;
 - rain is bright, while a scene has about as many dark lines as bright ones;
 - rain does not depend on the scene, so there is much of it where the scene is smooth or dark;
-- rain is thin and alike, a railing or an edge is broader and stands out by itself.
+- rain is thin and alike, a railing or an edge is broader and stands out by itself;
+- its streaks look like streaks (`udg.doubt.streak_odds`), and may meet in a point far away.
 
 `level_of` weighs this for a picture; `udg.doubt` looks place by place.
 """
@@ -20,6 +21,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from udg.backend import ndimage_of
+from udg.doubt import Crowding, streak_odds
 from udg.image import Light, Overview, PreparedImage, balanced
 from udg.iteration import minimize
 from udg.objective import RAIN_WEIGHTS, Problem, Weights
@@ -43,24 +45,27 @@ _TOL = 2e-2  # the evidence comes from the thumbnail, solved to this gap: statis
 _WEIGHTS = RAIN_WEIGHTS  # the coefficients below hold for these
 _BESIDE = 3  # pixels across a streak at which it is over, if it is rain
 _BLOCK = 0.04  # σ of local means, as a part of the shorter side
+_SURE = 3.0  # log-odds of a line beyond which they count no further
 _BLANK = 1e-3  # mean local difference up to which there is nothing to be seen: bars, borders
 
 # Logistic regression on photographs with and without rain: benchmarks/presence.py fits it.
 _COEFFICIENTS = {
-    "confidence": 7.99,
-    "brightness": 16.91,
-    "spread": -7.13,
-    "excess": 2.94,
-    "shade": 2.73,
-    "calm": 2.28,
-    "width": -8.72,
-    "unlike": -2.20,
+    "confidence": 7.00,
+    "brightness": 15.35,
+    "spread": -9.40,
+    "excess": 2.59,
+    "shade": 2.98,
+    "calm": 2.54,
+    "width": -6.71,
+    "unlike": -0.61,
+    "looks": 1.88,
+    "fan": 3.48,
 }
-_BIAS = 3.18
+_BIAS = 0.57
 _NO_AMOUNT = 5e-4  # mean light of rain, an eighth of a grey level, below which there is none
 _AT_STAKE = 7e-3  # mean light of rain at which the score decides as it is
 _STAKES = 3e-3, 1e-2  # … and where less or more does not count any further
-_DRY, _WET = -1.5, 1.0  # scores at which the level is 0 and 1
+_DRY, _WET = -2.1, 0.4  # scores at which the level is 0 and 1
 _CAUTION = 4.0  # doubt in a picture of level 0+ is 1 + this
 _HEAVY = 3e-2  # mean light of rain beyond which lines need less to be taken for rain …
 _HEAVIEST = 0.5  # … and the smallest factor on the weights that hold them back
@@ -76,7 +81,7 @@ _LONGER = 0.25  # power of that with which lam_x grows, for wide streaks are lon
 class Evidence(NamedTuple):
     """What speaks for rain in a picture, and, by `spread`, `width` and `unlike`, against it.
 
-    All but `confidence`, `width` and `unlike` are taken over blocks of the picture, by their
+    `brightness` to `calm` are taken over blocks of the picture, by their
     logarithms. Where nothing is to be seen, as in black bars beside a film, does not count.
 
     Attributes
@@ -100,6 +105,10 @@ class Evidence(NamedTuple):
     unlike : float
         How unlike each other they are: logarithm of the mean square of their light over its squared
         mean. Few strong lines are of the scene, many alike are rain.
+    looks : float, in [−3, 3]
+        Log-odds that they are streaks by their looks (`udg.doubt.streak_odds`), mean by their light.
+    fan : float
+        1 if they meet in a point (`udg.angle.estimate_fan`), else 0: so do few things but rain.
     amount : float
         Mean of the bright lines themselves: what is at stake. No part of the regression.
     """
@@ -112,6 +121,8 @@ class Evidence(NamedTuple):
     calm: float
     width: float
     unlike: float
+    looks: float
+    fan: float
     amount: float = 1.0
 
     @property
@@ -170,6 +181,8 @@ def evidence(
         -float(texture.mean()),
         float(np.sum(upright[:, _BESIDE:] * upright[:, :-_BESIDE]) / (np.sum(upright**2) + 1e-6)),
         math.log((part * float(np.mean(rain**2)) + 1e-8) / (amount**2 + 1e-8)),
+        _looks(upright, rain, darkest, brightest, angle, fan),
+        float(fan != 0),
         amount / part,
     )
 
@@ -309,6 +322,22 @@ def _block(plane: Array) -> float:
 def _correlation(a: Array, b: Array) -> float:
     """Pearson's, or 0 where one does not vary."""
     return float(np.mean((a - a.mean()) * (b - b.mean())) / (a.std() * b.std() + 1e-6))
+
+
+def _looks(
+    upright: Array, rain: Array, darkest: Array, brightest: Array, angle: float, fan: float
+) -> float:
+    """Mean log-odds of lines, found in the darkest channel, to be streaks."""
+    crowding = Crowding(rain.shape, angle)
+    crowding.add(0, rain, darkest)
+    around = crowding.around(*(slice(0, side) for side in rain.shape))
+
+    def turned(plane: Array) -> Array:
+        return rotate(np.ascontiguousarray(plane, np.float32), angle, fan=fan)
+
+    odds = streak_odds(turned(darkest), upright, turned(brightest), around.turned(turned))
+    total = np.sum(upright * np.clip(odds, -_SURE, _SURE))
+    return float(total / (np.sum(upright) + 1e-3))
 
 
 def _quick_rain(plane: Array, angle: float, fan: float) -> Array:
