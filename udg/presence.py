@@ -81,8 +81,8 @@ _LONGER = 0.25  # power of that with which lam_x grows, for wide streaks are lon
 class Evidence(NamedTuple):
     """What speaks for rain in a picture, and, by `spread`, `width` and `unlike`, against it.
 
-    `brightness` to `calm` are taken over blocks of the picture, by their
-    logarithms. Where nothing is to be seen, as in black bars beside a film, does not count.
+    `brightness` to `calm` are taken over blocks of the picture, by their logarithms. Where nothing
+    is to be seen, as in black bars beside a film, does not count, but for `looks`.
 
     Attributes
     ----------
@@ -106,7 +106,7 @@ class Evidence(NamedTuple):
         How unlike each other they are: logarithm of the mean square of their light over its squared
         mean. Few strong lines are of the scene, many alike are rain.
     looks : float, in [−3, 3]
-        Log-odds that they are streaks by their looks (`udg.doubt.streak_odds`), mean by their light.
+        Log-odds that they are streaks (`udg.doubt.streak_odds`), their mean by the lines' light.
     fan : float
         1 if they meet in a point (`udg.angle.estimate_fan`), else 0: so do few things but rain.
     amount : float
