@@ -123,7 +123,7 @@ def test_one_chunk_is_the_whole():
     result = computed(udg.solve_blocks(da.from_array(array, chunks=-1), **options))
     difference = np.abs(result.derained - udg.solve(array, **options).derained)  # in grey levels
     assert np.quantile(difference, 0.99) < 0.2
-    assert difference.max() < 2  # each round doubts anew what differs
+    assert difference.max() < 3  # each round doubts anew what differs
 
 
 def test_a_dry_picture_comes_back_untouched():

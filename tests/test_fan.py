@@ -74,7 +74,7 @@ def test_a_fan_is_derained_better_if_it_is_straightened() -> None:
     assert parallel.fan == 0
     before = udg.psnr_y(rainy, clean)
     gain, other = (udg.psnr_y(one.derained, clean) - before for one in (result, parallel))
-    assert gain > other + 0.5
+    assert gain > other + 0.2
     # What the frame has of the light is in the picture's background and rain together.
     rest = rainy - result.background
     assert np.abs(rest - udg.solve(rainy, angle=result.angle, fan=result.fan).rain).mean() < 0.02
