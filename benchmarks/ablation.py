@@ -45,6 +45,11 @@ ROWS: Mapping[str, Mapping[str, Any]] = {
 ON_LUMA, WITHOUT_LOOKS = "rain model, on luma", "+ second pass"
 
 
+def without_looks(odds: np.ndarray, _lam_r: float) -> np.ndarray:
+    """Stand in for `udg.doubt.likeness`: all lines are as likely."""
+    return np.ones_like(odds)
+
+
 def measure(task: batch.Task) -> dict[str, Any]:
     """Derain one picture with every row's settings."""
     image = read(task.source).pixels
@@ -62,7 +67,7 @@ def measure(task: batch.Task) -> dict[str, Any]:
             result = udg.solve(prepared.luma(), **settings)
             derained = prepared.subtract(result.rain)
         elif name == WITHOUT_LOOKS:
-            with patch.multiple(doubt, likeness=np.ones_like, _BESIDE_LOOKS=1.0):
+            with patch.multiple(doubt, likeness=without_looks, _BESIDE_LOOKS=1.0):
                 result = udg.solve(image, **settings)
                 derained = result.derained
         else:

@@ -49,6 +49,7 @@ def measure(task: batch.Task) -> dict[str, Any]:
 def fit(features: np.ndarray, rain: np.ndarray, stake: np.ndarray) -> tuple[np.ndarray, float]:
     """Fit log-odds = features · coefficients + bias by Newton's method."""
     centre, scale = features.mean(axis=0), features.std(axis=0)
+    scale = np.where(scale > 0, scale, 1)  # of few pictures, maybe none has a fan
     design = np.column_stack([np.ones(len(rain)), (features - centre) / scale])
     weight = stake * np.where(rain, 0.5 / (stake @ rain), 0.5 / (stake @ (1 - rain))) * len(rain)
     ridge = RIDGE * np.r_[0, np.ones(features.shape[1])]
