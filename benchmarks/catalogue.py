@@ -255,6 +255,11 @@ BENCHMARKS = (
         (Step("ablation.py {data} --json {out}/ablation.json", "--part 4 --jobs 1"),),
     ),
     Benchmark(
+        "chroma",
+        "what results gain in colour where rain was",
+        (Step("chroma.py {data} --json {out}/chroma.json", "--jobs 1"),),
+    ),
+    Benchmark(
         "niqe",
         "quality of real photos without a reference, before and after",
         (

@@ -5,6 +5,8 @@ import pytest
 
 import udg
 from udg import InvalidImage, InvalidInput
+from udg.chroma import restore_chroma
+from udg.image import prepare
 from udg.rotation import rotated_shape
 
 
@@ -38,9 +40,10 @@ def test_result_is_what_it_says(scene):
         np.dtype(np.float32)
     }
     assert result.confidence is None
-    np.testing.assert_allclose(
-        result.derained, np.clip(rainy - result.rain[..., None], 0, 1), atol=1e-6
-    )
+    taken = np.clip(rainy - result.rain[..., None], 0, 1)
+    np.testing.assert_allclose(result.derained, restore_chroma(taken, result.rain), atol=1e-6)
+    luma, kept = (prepare(one).luma() for one in (taken, result.derained))
+    np.testing.assert_allclose(kept, luma, atol=1e-6)
     problem, X, R, duals = result.solved
     assert problem.energy(X, R) == pytest.approx(result.objective)
     from udg.certificate import dual_bound, relative_gap

@@ -25,6 +25,7 @@ from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 import numpy as np
 
 from udg.backend import one_of_many
+from udg.chroma import REACH, restore_chroma
 from udg.doubt import Crowding, activity
 from udg.errors import InvalidInput, MissingExtra
 from udg.image import BlockMeans, DataRange, PreparedImage, check_shape, prepare, shrunk
@@ -512,7 +513,9 @@ def _as_it_was_added(
     given: DataRange | None,
     data_range: tuple[float, float],
 ) -> da.Array:
-    """The picture without all of its rain, of which bright channels have less if it is blended."""
+    """The picture without all of its rain, as `udg.solve` takes it out in the end."""
+    import dask.array as da
+
     units, means = _thumbnail(pixels, shape, given), _means(rain, survey_steps(shape)[1])
     blend, name = f"udg-blend-{rain.name}", f"udg-result-{rain.name}"
     tasks: dict[Any, Any] = {
@@ -521,7 +524,12 @@ def _as_it_was_added(
     for place in product(*(range(count) for count in rain.numblocks)):
         given_here = (pixels.name, *place, 0), (rain.name, *place), (decided.name,), blend
         tasks[name, *place, 0] = partial(_without, data_range), *given_here
-    return _tasks(name, tasks, pixels.chunks, [pixels, rain, decided, units, means])
+    left = _tasks(name, tasks, pixels.chunks, [pixels, rain, decided, units, means])
+    restored = da.map_overlap(
+        partial(_with_chroma, data_range), left, rain[:, :, None],
+        depth={0: REACH, 1: REACH, 2: 0}, boundary="none", meta=left._meta,
+    )  # fmt: skip
+    return restored.rechunk(pixels.chunks)
 
 
 # The tasks
@@ -630,6 +638,10 @@ def _without(
     data_range: tuple[float, float], pixels: Array, rain: Floats, whole: Whole, blend: float
 ) -> Array:
     return PreparedImage(pixels, *data_range).subtract(rain, whole.settings.light, blend)
+
+
+def _with_chroma(data_range: tuple[float, float], derained: Array, rain: Floats) -> Array:
+    return restore_chroma(derained, rain[:, :, 0], *data_range)
 
 
 def _subtract(

@@ -37,7 +37,7 @@ DataRange = float | tuple[float, float]
 
 # Full-range luma of ITU-R BT.601: the grey in which rain is found.
 # `udg.metrics` has the 16–235 variant, which is for measuring only.
-_LUMA = (0.299, 0.587, 0.114)
+LUMA = (0.299, 0.587, 0.114)
 _THUMBNAIL = 720
 _LEAST_ROOM = 1e-6  # what is taken for none below full light: less than a step of 16 bits
 
@@ -97,7 +97,7 @@ class PreparedImage:
         """Full-range luma as float32 in [0, 1], shape ``(H, W)``; the mean if bands are not RGB."""
         if self.colours != 3:
             return array_namespace(self.pixels).mean(self.unit(), axis=2)
-        red, green, blue = _LUMA
+        red, green, blue = LUMA
         return red * self._colour(0) + green * self._colour(1) + blue * self._colour(2)
 
     @cached_property

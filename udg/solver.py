@@ -11,6 +11,7 @@ from array_api_compat import array_namespace
 
 from udg.backend import bands, to_numpy
 from udg.certificate import Duals
+from udg.chroma import restore_chroma
 from udg.doubt import Crowding, doubts, first_doubt
 from udg.errors import InvalidInput
 from udg.image import BlockMeans, DataRange, PreparedImage, prepare, shrunk
@@ -83,7 +84,9 @@ class Result(Shown):
     derained : array, float32, the image's shape
         Image minus rain in every colour channel, in the image's range, never resampled. In coloured
         light each channel loses what it has of the rain's light (`udg.image.light_colour`), and
-        of blended rain the less the brighter it is (`PreparedImage.subtract`).
+        of blended rain the less the brighter it is (`PreparedImage.subtract`). In the rain model,
+        pixels that had rain then take the colour of their neighbours, and keep their luma
+        (`udg.chroma.restore_chroma`).
     rain : array, float32, shape (H, W)
         R in the image's frame; 1 is full light.
     rain_level : float
@@ -533,16 +536,16 @@ def _together(layers: list[Result]) -> Result:
 
 
 def _as_it_was_added(result: Result, settings: Settings) -> Result:
-    """The result without blended rain, if it is."""
+    """The result without rain that may be blended, and with the scene's colour below it."""
     image, rain = result.image, result.rain
     if settings.model != "rain" or result.rain_level == 0:
         return result
     scale = image.thumbnail_scale(rain.shape)
     small = shrunk(BlockMeans.of(to_numpy(rain), scale), rain.shape, scale)
     blend = blend_in(settings, image.thumbnail, small)
-    if blend == 0:
-        return result
-    return replace(result, derained=image.subtract(rain, blend=blend), blend=blend)
+    derained = result.derained if blend == 0 else image.subtract(rain, blend=blend)
+    derained = restore_chroma(derained, rain, image.low, image.high)
+    return replace(result, derained=derained, blend=blend)
 
 
 def _earlier(result: Result, problem: Problem) -> Estimate:

@@ -26,6 +26,7 @@ from array_api_compat import array_namespace, is_array_api_obj
 
 from udg.backend import to_numpy
 from udg.certificate import Duals
+from udg.chroma import REACH, restore_chroma
 from udg.doubt import Crowding, Surroundings, doubts, first_doubt
 from udg.errors import InvalidInput
 from udg.files import quantize
@@ -658,6 +659,8 @@ def solve_tiles(
     _write(stack, target, rain, signed)
     together = tuple(layers) if len(layers) > 1 else ()
     after = PreparedImage(before, 0, 1).subtract(layer, settings.light, stack.blend)
+    if not signed:
+        after = restore_chroma(after, layer)
     return replace(
         layers[0],
         derained=target,
@@ -932,8 +935,12 @@ def _write(source: _Stack, target: Array, rain_target: Array, signed: bool) -> N
     """Store the picture without its rain, and the rain."""
     everywhere = slice(0, source.shape[1])
     for part in _strips(0, *source.shape[:2]):
-        pixels = to_numpy(source[part, everywhere])
-        target[part] = _as_type(pixels, source.dtype, target.dtype)
+        wide = slice(max(0, part.start - REACH), min(source.shape[0], part.stop + REACH))
+        pixels = to_numpy(source[wide, everywhere])
+        if not signed:
+            pixels = restore_chroma(pixels, source.rain(wide), source.low, source.high)
+        own = pixels[part.start - wide.start : part.stop - wide.start]
+        target[part] = _as_type(own, source.dtype, target.dtype)
         if rain_target is not None:
             rain, integer = source.rain(part), np.dtype(rain_target.dtype).kind in "ui"
             rain = rain / 2 + 0.5 if signed and integer else rain
