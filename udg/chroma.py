@@ -21,17 +21,20 @@ Array = Any
 
 _NEARBY = 2.5  # σ in pixels of the window of neighbours: a streak and what is beside it
 REACH = 10  # … which ends at four of them
-_WET = 0.06  # rain from which on a pixel's own colour counts less than its neighbours'
+_WET = 0.06  # rain from which on a pixel says little about its neighbours' colour
+_ERROR = 0.1  # standard deviation of the colour that a pixel's rain left, in parts of that rain
 _FLAT = 1e-4  # variance of light below which it says nothing about colour
 _LEAST = 1e-6  # weight of neighbours that are all wet
+_TINY = 1e-12  # variance of colour that is none
 
 
 def restore_chroma(derained: Array, rain: Array, low: float = 0.0, high: float = 1.0) -> Array:
     """Give pixels that had rain a colour from neighbours that had less, and leave their luma.
 
     Around each pixel, R − Y and B − Y (Y: luma) are straight lines of Y, fitted to the neighbours,
-    to dry ones most: a guided filter [1]_ with weights. They replace the pixel's own the more, the
-    more rain it had: half of it at 6 % of full light.
+    to dry ones most: a guided filter [1]_ with weights. The line and the pixel's own colour are
+    averaged, each by the inverse of its variance: the neighbours' off their lines, and that of the
+    colour which rain left, whose standard deviation is a tenth of the rain.
 
     Parameters
     ----------
@@ -71,19 +74,19 @@ def restore_chroma(derained: Array, rain: Array, low: float = 0.0, high: float =
 
 def _changes(colours: Array, rain: Array) -> tuple[Array, Array, Array]:
     """What each channel gains."""
-    wet = (rain / _WET) ** 2
     red, green, blue = LUMA
     Y = red * colours[:, :, 0] + green * colours[:, :, 1] + blue * colours[:, :, 2]
-    fitted = _lines(Y, 1 / (1 + wet) ** 2)
-    trusted = wet / (1 + wet)
-    of_red, of_blue = (
-        trusted * (fitted(own) - own) for own in (colours[:, :, 0] - Y, colours[:, :, 2] - Y)
-    )
+    fitted = _lines(Y, 1 / (1 + (rain / _WET) ** 2) ** 2)
+    own = tuple(colours[:, :, channel] - Y for channel in (0, 2))
+    (red_line, red_stray), (blue_line, blue_stray) = (fitted(plane) for plane in own)
+    error = (_ERROR * rain) ** 2
+    trusted = error / (error + (red_stray + blue_stray) / 2 + _TINY)
+    of_red, of_blue = trusted * (red_line - own[0]), trusted * (blue_line - own[1])
     return of_red, -(red * of_red + blue * of_blue) / green, of_blue
 
 
-def _lines(guide: Array, weight: Array) -> Callable[[Array], Array]:
-    """Straight lines of the guide that fit a plane around each pixel."""
+def _lines(guide: Array, weight: Array) -> Callable[[Array], tuple[Array, Array]]:
+    """Straight lines of the guide that fit a plane around each pixel, and its variance off them."""
     of = ndimage_of(guide)
 
     def around(plane: Array) -> Array:
@@ -97,9 +100,11 @@ def _lines(guide: Array, weight: Array) -> Callable[[Array], Array]:
     centre = mean(guide)
     variance = clip(mean(guide**2) - centre**2, 0.0, None)
 
-    def fitted(plane: Array) -> Array:
+    def fitted(plane: Array) -> tuple[Array, Array]:
         level = mean(plane)
-        slope = (mean(guide * plane) - centre * level) / (variance + _FLAT)
-        return level + slope * (guide - centre)
+        shared = mean(guide * plane) - centre * level
+        slope = shared / (variance + _FLAT)
+        stray = clip(mean(plane**2) - level**2 - slope * shared, 0.0, None)
+        return level + slope * (guide - centre), stray
 
     return fitted
