@@ -45,7 +45,7 @@ ROWS: Mapping[str, Mapping[str, Any]] = {
 ON_LUMA, WITHOUT_LOOKS = "rain model, on luma", "+ second pass"
 
 
-def without_looks(odds: np.ndarray, _lam_r: float) -> np.ndarray:
+def without_looks(odds: np.ndarray, *_: object) -> np.ndarray:
     """Stand in for `udg.doubt.likeness`: all lines are as likely."""
     return np.ones_like(odds)
 

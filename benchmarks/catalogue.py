@@ -121,6 +121,14 @@ BENCHMARKS = (
         ),
     ),
     Benchmark(
+        "look",
+        "sheets for a blind look at real photos; `look.py count` counts what judges said",
+        (
+            Step("udg derain {data}/realrain60/rainy -o {out}/udg"),
+            Step("look.py sheets {data}/realrain60/rainy {out}/udg -o {out}/sheets", "--side 256"),
+        ),
+    ),
+    Benchmark(
         "table-3",
         "model size and running time of every method, 1024×2048",
         (

@@ -40,8 +40,8 @@ FONTS = ("DejaVuSans.ttf", "DejaVuSans-Bold.ttf", "DejaVuSerif.ttf", "DejaVuSeri
 LETTERS = "ABDEFHIJKLMNPRTUilthdbpqrnmk"  # those that have upright strokes
 DRAWN = 3000  # places a picture
 BY_DEFAULT = {"tau": None, "lam_x": None, "lam_y": None, "lam_r": None}
-HIDDEN = 12
-STEPS = 300
+HIDDEN = 14
+STEPS = 150
 DECAY = 1e-4
 
 

@@ -124,7 +124,7 @@ def test_one_chunk_is_the_whole():
     options = {"angle": 8, "tol": 1e-4}  # they start their second pass at different duals
     result = computed(udg.solve_blocks(da.from_array(array, chunks=-1), **options))
     difference = np.abs(result.derained - udg.solve(array, **options).derained)  # in grey levels
-    assert np.quantile(difference, 0.99) < 0.2
+    assert np.quantile(difference, 0.99) < 0.25
     assert difference.max() < 3  # each round doubts anew what differs
 
 

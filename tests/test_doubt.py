@@ -16,6 +16,7 @@ from udg.doubt import (
     _bilinear,
     activity,
     doubts,
+    even_odds,
     likeness,
     log_odds,
     reweighting,
@@ -176,6 +177,20 @@ def test_traits_are_as_their_definition(rng):
     falls[1:-1] = np.maximum(np.maximum(falls[:-2], falls[1:-1]), falls[2:])
     first, second, third = (mean(mean(R.astype(float) ** k, 41, 0), 41, 1) for k in (1, 2, 3))
     followed, itself = (mean((u - mean(u, 9, 1)) * R, 15, 0) for u in (brightest, Y))
+    upright, level = along(Y - mean(Y, 9, 1), 3), along((Y - mean(Y, 9, 0)).T, 3).T
+    bright, dark, bright_level, dark_level = (
+        mean(mean(np.maximum(lines, 0) ** 2, 61, 0), 61, 1) + 1e-6
+        for lines in (upright, -upright, level, -level)
+    )
+    details, slopes = Y.astype(float) - mean(Y, 9, 1), [np.zeros(Y.shape), np.zeros(Y.shape)]
+    slopes[0][1:-1] = (details[2:] - details[:-2]) / 2
+    slopes[1][:, 1:-1] = (details[:, 2:] - details[:, :-2]) / 2
+    leaning, steepness = (
+        mean(mean((R + 1e-4) * slopes[1] * slope, 31, 0), 3, 1) for slope in slopes
+    )
+    ground, lowest = along(X, 5), np.zeros(Y.shape)
+    for x in range(8, 52):
+        lowest[:, x] = ground[:, x - 8 : x + 9].min(axis=1)
     expected = Traits(
         np.full(Y.shape, ratio(0.03, 0.02)),
         np.full(Y.shape, ratio(0.05, 0.03)),
@@ -187,10 +202,41 @@ def test_traits_are_as_their_definition(rng):
         ratio(9 * mean(thin, 9, 1), top),
         np.log((third * first + 1e-12) / (second**2 + 1e-12)),
         ratio(mean(falls, 31, 0), along(R, 5)),
+        np.log(bright / dark),
+        np.log(bright_level / dark_level),
+        np.log((bright + dark) / (bright_level + dark_level)),
+        np.log(abs(leaning) / (steepness + 1e-6) + 0.01),
+        ratio(ground - lowest, along(R, 5)),
     )
     inner = slice(40, 100), slice(15, 45)
     for name, one, other in zip(Traits._fields, got, expected, strict=True):
         np.testing.assert_allclose(one[inner], other[inner], rtol=2e-3, atol=2e-3, err_msg=name)
+
+
+def test_what_is_around_a_line_tells_rain_from_a_scene():
+    """Bright lines only, upright ones only, and all of one direction: what rain looks like."""
+    rain = udg.render_streaks((200, 200), density=0.1, length=50, intensity=0.3, seed=1)
+    here, inner = around(rain.shape), np.s_[60:140, 60:140]
+    ground = np.full(rain.shape, 0.4, np.float32)
+
+    def medians(Y, R):
+        return Traits(*(float(np.median(trait[inner])) for trait in traits(Y, R, Y, here)))
+
+    streaks = medians(ground + rain, rain)
+    bars = np.where(np.arange(200) % 12 < 6, 0.2, -0.2).astype(np.float32) + 0 * rain
+    railing = medians(ground + bars, np.maximum(bars, 0))
+    assert streaks.balance > 0.8 > railing.balance + 0.5
+    mesh = medians(ground + bars + bars.T, np.maximum(bars, 0))
+    assert mesh.prevailing < 0.5 < railing.prevailing - 2
+    lamps = medians(ground + np.maximum(rain.T, rain), rain)
+    assert lamps.level > streaks.level + 1
+    leaning = udg.render_streaks(rain.shape, angle=6, density=0.1, length=50, seed=1)
+    assert medians(ground + leaning, leaning).askew > streaks.askew + 1
+    wet_step = ground.copy()
+    wet_step[:, ::10] += 0.2
+    wet_step[:, 5::10] -= 0.2
+    darker = medians(wet_step, np.where(wet_step > 0.5, np.float32(0.2), np.float32(0)))
+    assert darker.falling > streaks.falling + 1
 
 
 def test_log_odds_are_the_regression_in_the_file(rng):
@@ -208,10 +254,23 @@ def test_the_surer_the_less_doubt():
     doubt_of = likeness(np.linspace(-8, 8, 33))
     assert (np.diff(doubt_of) <= 0).all()
     assert doubt_of[[0, -1]] == pytest.approx([30, 0.1])
-    assert likeness(np.array(np.log(1.75))) == pytest.approx(1)
-    faint = [likeness(np.array(0.0), lam_r) for lam_r in (0.0, 1e-3, 5e-3, 1e-2, 1.0)]
+    assert likeness(np.array(even_odds())) == pytest.approx(1)
+    assert likeness(np.array(0.25), even=0.25) == pytest.approx(1)
+    one = np.array(-0.5)
+    faint = [likeness(one, lam_r) for lam_r in (0.0, 1e-3, 5e-3, 1e-2, 1.0)]
     assert (np.diff(faint) >= 0).all()
-    assert faint[0] < 1 < faint[-1] == likeness(np.array(0.0))
+    assert faint[0] < 1 < faint[-1] == likeness(one)
+
+
+def test_where_all_lines_surely_are_rain_a_line_has_to_be_surer():
+    looks = [even_odds(looks) for looks in (-3, 0, 0.2, 0.4, 3)]
+    assert looks == sorted(looks)
+    assert looks[0] == pytest.approx(-0.3)
+    assert looks[-1] == pytest.approx(0.5)
+    assert looks[1] < looks[2] < looks[3]
+    levels = [even_odds(0.0, level) for level in (1, 0.9, 0.7, 0.5, 0.1)]
+    assert levels == sorted(levels)
+    assert levels[-2] == levels[-1] == 0.5
 
 
 def test_streaks_are_likelier_than_lines_that_are_none(street):
@@ -255,6 +314,6 @@ def test_lettering_is_spared():
     lost = {}
     with pytest.MonkeyPatch.context() as patch:
         lost["doubting"] = udg.solve(rainy, angle=0).rain[word > 0.9].mean()
-        patch.setattr(doubt, "likeness", lambda odds, _: np.ones_like(odds))
+        patch.setattr(doubt, "likeness", lambda odds, *_: np.ones_like(odds))
         lost["trusting"] = udg.solve(rainy, angle=0).rain[word > 0.9].mean()
     assert lost["doubting"] < 0.7 * lost["trusting"]

@@ -7,7 +7,8 @@ Rain is everywhere, and its streaks look alike; what is found is doubted
   differences (`Crowding`),
 - where a line does not look like a streak (`traits`, `log_odds`): it stands on an edge of the
   scene, is brighter than the picture's rain, coloured, sharper or longer than streaks are, of one
-  light with the lines beside it, or ends abruptly,
+  light with the lines beside it, ends abruptly or leans another way, or there are dark lines
+  around, or lines of other directions,
 - and where it is faint.
 
 What surely is a streak, or is bright and beyond doubt, is freed from its penalty's bias
@@ -32,11 +33,13 @@ from udg.image import BlockMeans
 from udg.objective import RAIN_WEIGHTS
 
 __all__ = [
+    "LOOKS",
     "Crowding",
     "Surroundings",
     "Traits",
     "activity",
     "doubts",
+    "even_odds",
     "first_doubt",
     "likeness",
     "log_odds",
@@ -49,6 +52,8 @@ __all__ = [
 Array = Any
 Floats = np.ndarray[Any, np.dtype[Any]]
 Means = tuple[Floats, Floats, Floats, Floats]
+
+LOOKS = 0.3  # mean log-odds of what is found in a usual photo of rain
 
 _EAGER = 0.5  # factor on lam_r in a first pass that another one follows
 
@@ -68,13 +73,19 @@ _GREY_LEVELS = 2 / 255  # below which logarithms tell nothing
 _LINE, _LONG_LINE = 9, 61
 _ASIDE = 3  # from the middle of a streak to the scene beside it
 _NEARBY = 41  # side of the square of lines that may be alike
+_REGION = 61  # … and of that which is asked what lines it has
+_BESIDE = 8  # pixels to either side of a line, in which its ground may get darker
+_ALMOST_NONE = 1e-6  # mean square of lines' light that tells nothing
+_FAINTEST = 1e-4  # weight of pixels in which nothing was found
 _ENDS = 31  # along a line, in which it may end
 _REACH = 80
 _NOTHING = 1e-12  # fourth power of a light that tells nothing
 
 # Doubt from odds.
-_EVEN = math.log(1.75)  # log-odds at which a line is neither doubted nor trusted …
-_CHEAPER = 0.25  # … less by this times the logarithm of lam_r, to a twentieth of the usual
+_EVEN = -0.2  # log-odds at which a line is neither doubted nor trusted …
+_LIKE_MOST = 1.0  # … more by this times the mean log-odds of the picture's lines
+_LEAST_EVEN, _MOST_EVEN = -0.3, 0.5
+_CHEAPER = 0.25  # … and less by this times the logarithm of lam_r, to a twentieth of the usual
 _LIKENESS = 0.1, 30.0  # the least and the most that they make
 _BESIDE_LOOKS = 0.5  # power of a crowd's doubt, for the odds know of crowds as well
 _ONE_STREAK = 10.0  # σ along a streak over which its odds are averaged
@@ -298,6 +309,18 @@ class Traits(NamedTuple):
         No grey levels are added.
     ends : array
         Steepest rise or fall along the line, in the mean of 31 pixels, to the line's light.
+    balance : array
+        Of the 61 × 61 pixels around, mean square of bright lines along the streaks to that of dark
+        ones, in the light itself. Rain has no dark lines; bark, hair and railings have both.
+    level : array
+        The same of lines across the streaks, which are of the scene.
+    prevailing : array
+        Mean square of all lines along the streaks, to that of all across them, in these pixels.
+    askew : array
+        How far the line leans from the streaks' direction: logarithm of the absolute value of its
+        tangent, to which a hundredth is added.
+    falling : array
+        How much darker the ground gets within 8 pixels beside the line, to the line's light.
     """
 
     crowd: Array
@@ -310,6 +333,11 @@ class Traits(NamedTuple):
     wide: Array
     alike: Array
     ends: Array
+    balance: Array
+    level: Array
+    prevailing: Array
+    askew: Array
+    falling: Array
 
 
 def traits(Y: Array, R: Array, brightest: Array, around: Surroundings) -> Traits:
@@ -334,27 +362,44 @@ def traits(Y: Array, R: Array, brightest: Array, around: Surroundings) -> Traits
     def mean(plane: Array, size: int, axis: int) -> Array:
         return of.uniform_filter1d(plane, size, axis, mode="nearest")
 
-    def along(plane: Array, sigma: float) -> Array:
-        return of.gaussian_filter1d(plane, sigma, 0, mode="nearest")
+    def around_each(plane: Array, side: int) -> Array:
+        return mean(mean(plane, side, 0), side, 1)
 
-    def stands_out(plane: Array) -> Array:
-        return plane - mean(plane, _LINE, 1)
+    def smooth(plane: Array, sigma: float, axis: int = 0) -> Array:
+        return of.gaussian_filter1d(plane, sigma, axis, mode="nearest")
+
+    def stands_out(plane: Array, axis: int = 1) -> Array:
+        return plane - mean(plane, _LINE, axis)
 
     def differences(plane: Array, weights: list[float], axis: int = 1) -> Array:
-        return abs(of.correlate1d(plane, xp.asarray(weights), axis, mode="nearest"))
+        return of.correlate1d(plane, xp.asarray(weights), axis, mode="nearest")
 
-    def nearby(plane: Array) -> Array:
-        return mean(mean(plane, _NEARBY, 0), _NEARBY, 1)
+    def bright_and_dark(lines: Array) -> list[Array]:
+        return [
+            clip(around_each(clip(sign * lines, 0, None) ** 2, _REGION), 0, None) + _ALMOST_NONE
+            for sign in (1, -1)
+        ]
 
-    line = along(R, 5.0)
-    sides = along(differences(X, [-1.0, *[0.0] * (2 * _ASIDE - 1), 1.0]), 4.0)
-    flank = of.maximum_filter1d(differences(R, [-1.0, 1.0, 0.0]), 3, 1)
+    line = smooth(R, 5.0)
+    sides = smooth(abs(differences(X, [-1.0, *[0.0] * (2 * _ASIDE - 1), 1.0])), 4.0)
+    flank = of.maximum_filter1d(abs(differences(R, [-1.0, 1.0, 0.0])), 3, 1)
     peak = of.maximum_filter1d(R, 5, 1)
-    thin = along(R, 3.0)
-    followed, itself = (mean(stands_out(u) * R, 15, 0) for u in (brightest, Y))
+    thin = smooth(R, 3.0)
+    details = stands_out(Y)
+    followed, itself = (mean(u * R, 15, 0) for u in (stands_out(brightest), details))
     itself = itself + 1e-5  # which a line that does not stand out may make 0
-    first, second, third = nearby(R), nearby(R**2), nearby(R**3)
-    steep = of.maximum_filter1d(differences(R, [-1.0, 1.0, 0.0], 0), 3, 0)
+    first, second, third = (around_each(R**power, _NEARBY) for power in (1, 2, 3))
+    steep = of.maximum_filter1d(abs(differences(R, [-1.0, 1.0, 0.0], 0)), 3, 0)
+    upright, level = (
+        bright_and_dark(smooth(u, 3.0, axis))
+        for axis, u in enumerate((details, stands_out(Y, axis=0)))
+    )
+    across, along = (differences(details, [-0.5, 0.0, 0.5], axis) for axis in (1, 0))
+    leaning, steepness = (
+        mean(mean((R + _FAINTEST) * across * u, _ENDS, 0), 3, 1) for u in (along, across)
+    )
+    ground = smooth(X, 5.0)
+    darker = ground - of.minimum_filter1d(ground, 2 * _BESIDE + 1, 1)
     return Traits(
         crowd=_log_ratio(around.density, around.usual),
         busy=_log_ratio(around.busy, around.density),
@@ -362,10 +407,15 @@ def traits(Y: Array, R: Array, brightest: Array, around: Surroundings) -> Traits
         edge=_log_ratio(sides, line),
         colour=clip(followed / xp.where(itself == 0, 1e-5, itself), -1, 2),
         long=_log_ratio(mean(R, _LONG_LINE, 0), mean(R, _LINE, 0)),
-        sharp=_log_ratio(along(flank, 3.0), along(peak, 3.0)),
+        sharp=_log_ratio(smooth(flank, 3.0), smooth(peak, 3.0)),
         wide=_log_ratio(mean(thin, _LINE, 1) * _LINE, of.maximum_filter1d(thin, _LINE, 1)),
         alike=xp.log((clip(third * first, 0, None) + _NOTHING) / (second**2 + _NOTHING)),
         ends=_log_ratio(mean(steep, _ENDS, 0), line),
+        balance=xp.log(upright[0] / upright[1]),
+        level=xp.log(level[0] / level[1]),
+        prevailing=xp.log((upright[0] + upright[1]) / (level[0] + level[1])),
+        askew=xp.log(abs(leaning) / (clip(steepness, 0, None) + _ALMOST_NONE) + 0.01),
+        falling=_log_ratio(darker, line),
     )
 
 
@@ -397,7 +447,29 @@ def log_odds(what: Traits) -> Array:
     return total
 
 
-def likeness(odds: Array, lam_r: float = RAIN_WEIGHTS.lam_r) -> Array:
+def even_odds(looks: float = LOOKS, level: float = 1.0) -> float:
+    """Log-odds at which a line of a picture is neither doubted nor trusted.
+
+    Streaks of one rain are alike: where most of what is found surely is rain, a line that is less
+    sure rather is none; where nothing is sure, as before dark trees, it may well be.
+
+    Parameters
+    ----------
+    looks : float
+        Mean log-odds of what is found in the picture (`udg.presence.Evidence`).
+    level : float
+        Rain level: the less sure it is that there is rain, the surer a line has to be.
+
+    Returns
+    -------
+    float
+        From −0.3 to 0.5; 0.5 for levels up to a half.
+    """
+    even = min(_MOST_EVEN, max(_LEAST_EVEN, _EVEN + _LIKE_MOST * looks))
+    return _MOST_EVEN - max(0.0, 2 * level - 1) * (_MOST_EVEN - even)
+
+
+def likeness(odds: Array, lam_r: float = RAIN_WEIGHTS.lam_r, even: float | None = None) -> Array:
     """Doubt of lines from their log-odds of being streaks; below 1 for those that surely are.
 
     Parameters
@@ -407,6 +479,8 @@ def likeness(odds: Array, lam_r: float = RAIN_WEIGHTS.lam_r) -> Array:
     lam_r : float
         Weight of the pass: the less of it, as in haze, the less sure a line needs to be. There
         is less to be lost.
+    even : float, optional
+        `even_odds` of the picture.
 
     Returns
     -------
@@ -414,7 +488,8 @@ def likeness(odds: Array, lam_r: float = RAIN_WEIGHTS.lam_r) -> Array:
         In inverse proportion to the odds; from 0.1 to 30.
     """
     least, most = _LIKENESS
-    even = _EVEN + _CHEAPER * math.log(min(1.0, max(0.05, lam_r / RAIN_WEIGHTS.lam_r)))
+    even = even_odds() if even is None else even
+    even += _CHEAPER * math.log(min(1.0, max(0.05, lam_r / RAIN_WEIGHTS.lam_r)))
     return array_namespace(odds).exp(clip(even - odds, math.log(least), math.log(most)))
 
 
@@ -463,7 +538,14 @@ def reweighting(rain: Array, doubt: Array, lam_r: float) -> Array:
     return xp.where(factor < 1, factor ** (doubt**-2), factor)
 
 
-def doubts(Y: Array, R: Array, brightest: Array, around: Surroundings, lam_r: float) -> Array:
+def doubts(
+    Y: Array,
+    R: Array,
+    brightest: Array,
+    around: Surroundings,
+    lam_r: float,
+    even: float | None = None,
+) -> Array:
     """All doubts after a pass, as a factor on lam_r.
 
     Parameters
@@ -472,6 +554,8 @@ def doubts(Y: Array, R: Array, brightest: Array, around: Surroundings, lam_r: fl
         As for `traits`.
     lam_r : float
         Weight of the pass.
+    even : float, optional
+        `even_odds` of the picture.
 
     Returns
     -------
@@ -483,7 +567,7 @@ def doubts(Y: Array, R: Array, brightest: Array, around: Surroundings, lam_r: fl
         own = slice(rows.start - part.start, rows.stop - part.start)
         here = around.turned(itemgetter(part))
         odds = streak_odds(Y[part], R[part], brightest[part], here)
-        looks = likeness(odds, lam_r)[own]
+        looks = likeness(odds, lam_r, even)[own]
         doubt = here.doubt()[own] ** _BESIDE_LOOKS * clip(looks, 1, None)
         result[rows] = doubt * clip(looks, None, 1) * reweighting(R[rows], doubt, lam_r)
     return result

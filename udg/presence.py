@@ -65,8 +65,8 @@ _BIAS = 0.57
 _NO_AMOUNT = 5e-4  # mean light of rain, an eighth of a grey level, below which there is none
 _AT_STAKE = 7e-3  # mean light of rain at which the score decides as it is
 _STAKES = 3e-3, 1e-2  # … and where less or more does not count any further
-_DRY, _WET = -2.1, 0.4  # scores at which the level is 0 and 1
-_CAUTION = 4.0  # doubt in a picture of level 0+ is 1 + this
+_DRY, _WET = -2.1, 0.8  # scores at which the level is 0 and 1
+_CAUTION = 5.0  # doubt in a picture of level 0+ is 1 + this
 _HEAVY = 3e-2  # mean light of rain beyond which lines need less to be taken for rain …
 _HEAVIEST = 0.5  # … and the smallest factor on the weights that hold them back
 

@@ -16,6 +16,7 @@ from array_api_compat import array_namespace
 
 from udg.admm import Alternating, Joint
 from udg.backend import ndimage_of
+from udg.doubt import LOOKS, even_odds
 from udg.errors import InvalidInput
 from udg.image import Light, Overview, PreparedImage, light_colour
 from udg.iteration import Checkpoint, check_stopping
@@ -45,8 +46,8 @@ __all__ = [
     "checked_count",
     "find_direction",
     "fineness",
-    "for_amount",
     "for_picture",
+    "for_rain",
     "frame_problem",
     "given_direction",
     "is_new",
@@ -238,6 +239,7 @@ class Settings:
     light: Light | None = None  # of the picture, if it is coloured (`udg.image.light_colour`)
     later: Weights | None = None  # of rounds after the first, if others than `weights`
     eager: bool = True  # in the first of two passes
+    even: float | None = None  # `udg.doubt.even_odds` of the picture
 
     def for_rest(self) -> Settings:
         """Settings for what a round left: there is less to be found, and more to be spared."""
@@ -266,7 +268,8 @@ class Direction(NamedTuple):
 
     The amount is the light to be expected of rain: its mean, if it is rain, times the level. It is
     0 where it was not judged. The fan is that of `udg.rotation.rotate`, and the degrees are those
-    in the picture's centre.
+    in the picture's centre. Looks are the mean log-odds of what may be rain, as in
+    `udg.presence.Evidence`.
     """
 
     degrees: float
@@ -274,6 +277,7 @@ class Direction(NamedTuple):
     level: float
     amount: float = 0.0
     fan: float = 0.0
+    looks: float = LOOKS
 
 
 def understood(
@@ -380,8 +384,12 @@ def for_picture(settings: Settings, image: PreparedImage | Overview) -> Settings
     return replace(settings, weights=wide, later=narrow)
 
 
-def for_amount(settings: Settings, amount: float) -> Settings:
-    """Weights for so much rain (`presence.heavier`), unless they or sizes were given."""
+def for_rain(settings: Settings, level: float, amount: float, looks: float) -> Settings:
+    """Settings for the rain that was found, as in `Direction`.
+
+    Weights are for its amount (`presence.heavier`), unless they or sizes were given.
+    """
+    settings = replace(settings, even=even_odds(looks, level))
     if not (settings.follow_contrast and settings.follow_haze):
         return settings
     from udg.presence import heavier
@@ -408,7 +416,7 @@ def find_direction(
 
     found = evidence(image, degrees, confidence, settings.light, fan)
     level = level_of(found.score, found.amount)
-    return Direction(degrees, confidence, level, level * found.amount, fan)
+    return Direction(degrees, confidence, level, level * found.amount, fan, found.looks)
 
 
 def given_direction(settings: Settings, angle: float) -> Direction:

@@ -31,8 +31,8 @@ from udg.settings import (
     centre,
     find_direction,
     fineness,
-    for_amount,
     for_picture,
+    for_rain,
     frame_problem,
     is_new,
     light_of,
@@ -381,7 +381,7 @@ def _layer(
     warm_start: Result | None = None,
 ) -> Result:
     """Decompose for one direction, each round going on with what the ones before left."""
-    settings = for_amount(settings, direction.amount)
+    settings = for_rain(settings, direction.level, direction.amount, direction.looks)
     total = _round(image, settings, direction, warm_start)
     for _ in range(settings.rounds - 1 if direction.level else 0):
         if total.reason == "callback":
@@ -509,7 +509,7 @@ def _doubts(
     crowding = _crowding(image, rain, settings, degrees)
     around = crowding.around(slice(0, height), slice(0, width)).turned(turned)
     brightest = turned(image.brightest(settings.light))
-    return doubts(problem.Y, R, brightest, around, settings.weights.lam_r)
+    return doubts(problem.Y, R, brightest, around, settings.weights.lam_r, settings.even)
 
 
 def _crowding(image: PreparedImage, rain: Array, settings: Settings, degrees: float) -> Crowding:

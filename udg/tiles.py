@@ -27,7 +27,7 @@ from array_api_compat import array_namespace, is_array_api_obj
 from udg.backend import to_numpy
 from udg.certificate import Duals
 from udg.chroma import REACH, restore_chroma
-from udg.doubt import Crowding, Surroundings, doubts, first_doubt
+from udg.doubt import LOOKS, Crowding, Surroundings, doubts, first_doubt
 from udg.errors import InvalidInput
 from udg.files import quantize
 from udg.image import (
@@ -54,8 +54,8 @@ from udg.settings import (
     checked_count,
     find_direction,
     fineness,
-    for_amount,
     for_picture,
+    for_rain,
     frame_problem,
     is_new,
     light_of,
@@ -213,6 +213,8 @@ class Whole:
         Mean light to be expected of rain, by which the weights change; 0 if it was not judged.
     fan : float
         As in `udg.Result`.
+    looks : float
+        Mean log-odds of what may be rain, by which lines are judged (`udg.doubt.even_odds`).
     angle_per_tile : bool
         Whether each tile looks for its own angle.
     later : bool
@@ -227,13 +229,14 @@ class Whole:
     rain_level: float
     amount: float = 0.0
     fan: float = 0.0
+    looks: float = LOOKS
     angle_per_tile: bool = False
     later: bool = False
 
     @property
     def adapted(self) -> Settings:
         """Settings with the weights for this layer's rain, and for what is left of it."""
-        settings = for_amount(self.settings, self.amount)
+        settings = for_rain(self.settings, self.rain_level, self.amount, self.looks)
         return settings.for_rest() if self.later else settings
 
     @property
@@ -427,8 +430,8 @@ def solve_tile(
             return before._replace(rain=back(R))
         assert around is not None
         brightest, here = turned(image.brightest(settings.light)), around.turned(turned)
-        places = careful * doubts(problem.Y, R, brightest, here, settings.weights.lam_r)
-        problem = replace(problem, doubt=xp.astype(places, xp.float32))
+        raised = doubts(problem.Y, R, brightest, here, settings.weights.lam_r, settings.even)
+        problem = replace(problem, doubt=xp.astype(careful * raised, xp.float32))
         zero = xp.zeros_like(R)
         start = Estimate(problem.Y - R, R, Duals(zero, zero, zero, zero))
     minimum = minimize(
