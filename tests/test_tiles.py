@@ -119,7 +119,8 @@ def test_two_passes_agree_but_for_single_streaks(street):
     difference = np.abs(
         rain_of(street, tile=120, overlap=40, **options) - udg.solve(street, **options).rain
     )
-    assert np.percentile(difference, 97.5) < STEP  # lines are looked at further than these overlap
+    # Lines are looked at further than these overlap.
+    assert np.percentile(difference, 98) < 1.1 * STEP
 
 
 def test_stripes_agree(street):
