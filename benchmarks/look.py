@@ -1,7 +1,8 @@
 """A blind look at real photos: streaks should be gone, and everything else still there.
 
     python benchmarks/look.py sheets RAINY DERAINED -o FOLDER [--side PIXELS] [--seed N]
-    python benchmarks/look.py count FOLDER/key.json ANSWERS.csv... [--json OUT]
+    python benchmarks/look.py count FOLDER/key.json ANSWERS.csv...
+        [--also FOLDER2/key.json ANSWERS2.csv ...] [--json OUT]
 
 `sheets` puts each photo of one folder and its derained version of another into one picture, in
 random order, which of the two comes first being random as well, enlarged to fill it, and writes

@@ -23,6 +23,8 @@ from udg.doubt import (
     traits,
     usual_on,
 )
+from udg.image import prepare
+from udg.settings import find_direction, for_picture, understood
 
 
 def suspicion(rain, scene, angle=0.0):
@@ -271,6 +273,35 @@ def test_where_all_lines_surely_are_rain_a_line_has_to_be_surer():
     levels = [even_odds(0.0, level) for level in (1, 0.9, 0.7, 0.5, 0.1)]
     assert levels == sorted(levels)
     assert levels[-2] == levels[-1] == 0.5
+
+
+def test_pictures_and_tiles_are_judged_by_their_lines(monkeypatch):
+    """Every doubt has the even odds of the whole picture's looks, unless it was not looked at."""
+    y, x = np.mgrid[:240, :320] / np.float32(320)
+    clean = np.stack([0.3 + 0.2 * x, 0.3 + 0.2 * y, 0.3 + 0.1 * x], axis=2)
+    rainy = udg.synthesize(clean, angle=8, density=0.06, seed=1).rainy
+    image = prepare(rainy)
+    settings = understood(dict.fromkeys(("tau", "lam_x", "lam_y", "lam_r"))).settings
+    direction = find_direction(image, for_picture(settings, image), "auto")
+    expected = even_odds(direction.looks, direction.level)
+    assert abs(expected - even_odds()) > 0.05
+    seen = []
+
+    def record(*given):
+        seen.append(given[5])
+        return doubts(*given)
+
+    for module in ("solver", "tiles"):
+        monkeypatch.setattr(f"udg.{module}.doubts", record)
+    udg.solve(rainy, n_layers=1)
+    assert seen == pytest.approx([expected] * 2)
+    seen.clear()
+    udg.solve_tiles(rainy, tile=200, overlap=48, n_layers=1)
+    assert len(seen) > 2
+    assert seen == pytest.approx([expected] * len(seen), abs=0.02)
+    seen.clear()
+    udg.solve(rainy, angle=8)
+    assert seen == pytest.approx([even_odds()] * 2)
 
 
 def test_streaks_are_likelier_than_lines_that_are_none(street):
