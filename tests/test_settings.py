@@ -8,7 +8,14 @@ import pytest
 import udg
 from udg import PAPER_WEIGHTS, RAIN_WEIGHTS, Weights
 from udg.errors import InvalidInput
-from udg.settings import shortest_streak, understood, weights_for_streaks, widest_streak
+from udg.settings import (
+    Direction,
+    is_new,
+    shortest_streak,
+    understood,
+    weights_for_streaks,
+    widest_streak,
+)
 
 
 def line_in_the_rain(weights: Weights, width: int, length: int) -> bool:
@@ -131,3 +138,20 @@ def test_solve_and_tiles_do_the_same_with_sizes_as_with_weights(rainy: np.ndarra
 def understood_dict(widest: float, shortest: float) -> dict[str, float]:
     weights = weights_for_streaks(RAIN_WEIGHTS, widest, shortest)
     return {"tau": 0.002, "lam_x": weights.lam_x, "lam_r": weights.lam_r}
+
+
+@pytest.mark.parametrize(
+    ("degrees", "confidence", "level", "earlier", "new"),
+    [
+        (0, 0.1, 0.1, [], True),  # the first direction is whatever there is
+        (20, 0.46, 0.6, [0], True),
+        (20, 0.44, 1.0, [0], False),
+        (20, 0.9, 0.4, [0], False),
+        (7, 0.9, 1.0, [0], False),  # what an earlier layer left
+        (20, 0.9, 1.0, [0, 25], False),
+    ],
+)
+def test_another_direction_is_sure_and_not_near_an_earlier_one(
+    degrees: float, confidence: float, level: float, earlier: list[float], new: bool
+) -> None:
+    assert is_new(Direction(degrees, confidence, level), earlier) is new

@@ -53,7 +53,7 @@ Array = Any
 Floats = np.ndarray[Any, np.dtype[Any]]
 Means = tuple[Floats, Floats, Floats, Floats]
 
-LOOKS = 0.3  # mean log-odds of what is found in a usual photo of rain
+LOOKS = 0.2  # mean log-odds of what is found in a usual photo of rain
 
 _EAGER = 0.5  # factor on lam_r in a first pass that another one follows
 
@@ -82,9 +82,9 @@ _REACH = 80
 _NOTHING = 1e-12  # fourth power of a light that tells nothing
 
 # Doubt from odds.
-_EVEN = -0.2  # log-odds at which a line is neither doubted nor trusted …
-_LIKE_MOST = 1.0  # … more by this times the mean log-odds of the picture's lines
-_LEAST_EVEN, _MOST_EVEN = -0.3, 0.5
+_EVEN = -0.25  # log-odds at which a line is neither doubted nor trusted …
+_LIKE_MOST = 2.0  # … more by this times the mean log-odds of the picture's lines
+_LEAST_EVEN, _MOST_EVEN = -0.3, 0.4
 _CHEAPER = 0.25  # … and less by this times the logarithm of lam_r, to a twentieth of the usual
 _LIKENESS = 0.1, 30.0  # the least and the most that they make
 _BESIDE_LOOKS = 0.5  # power of a crowd's doubt, for the odds know of crowds as well
@@ -463,7 +463,7 @@ def even_odds(looks: float = LOOKS, level: float = 1.0) -> float:
     Returns
     -------
     float
-        From −0.3 to 0.5; 0.5 for levels up to a half.
+        From −0.3 to 0.4; 0.4 for levels up to a half.
     """
     even = min(_MOST_EVEN, max(_LEAST_EVEN, _EVEN + _LIKE_MOST * looks))
     return _MOST_EVEN - max(0.0, 2 * level - 1) * (_MOST_EVEN - even)

@@ -127,7 +127,7 @@ _THICK = 9  # … over so many pixels across
 _DRAFT_TOL = 2e-2  # gap of all passes but the last
 MOST_LAYERS = 4  # directions that n_layers="auto" takes out
 _NEW_DIRECTION = 8.0  # degrees; nearer than this to an earlier one is the same rain
-_SURE = 0.5  # rain level and confidence that another direction must have
+_LEVEL, _CONFIDENCE = 0.5, 0.45  # that another direction must have
 
 
 # Weights in pixels. A bright line of width w and length L, alone in the picture, moves to the rain
@@ -438,7 +438,7 @@ def is_new(direction: Direction, earlier: Sequence[float]) -> bool:
         return True
     known = any(abs(direction.degrees - angle) < _NEW_DIRECTION for angle in earlier)
     assert direction.confidence is not None
-    return not known and min(direction.level, direction.confidence) >= _SURE
+    return not known and direction.level >= _LEVEL and direction.confidence >= _CONFIDENCE
 
 
 def light_of(image: PreparedImage, settings: Settings) -> Array:
