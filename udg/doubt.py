@@ -53,7 +53,7 @@ Array = Any
 Floats = np.ndarray[Any, np.dtype[Any]]
 Means = tuple[Floats, Floats, Floats, Floats]
 
-LOOKS = 0.2  # mean log-odds of what is found in a usual photo of rain
+LOOKS = 0.175  # mean log-odds of what is found in a usual photo of rain
 
 _EAGER = 0.5  # factor on lam_r in a first pass that another one follows
 
