@@ -23,10 +23,11 @@ from rich.console import Console
 from rich.table import Table
 
 import udg
-from udg import batch, doubt
-from udg.evaluation import find_pairs
-from udg.files import quantize, read
-from udg.image import prepare
+from udg import batch
+from udg.detection import doubt
+from udg.batch.evaluation import find_pairs
+from udg.io.raster import quantize, read
+from udg.imaging.image import prepare
 
 CAP = 60.0
 LIGHT, HEAVY, DRY = "rain100l-dev", "rain100h-dev", "dry"
@@ -46,7 +47,7 @@ ON_LUMA, WITHOUT_LOOKS = "rain model, on luma", "+ second pass"
 
 
 def without_looks(odds: np.ndarray, *_: object) -> np.ndarray:
-    """Stand in for `udg.doubt.likeness`: all lines are as likely."""
+    """Stand in for `udg.detection.doubt.likeness`: all lines are as likely."""
     return np.ones_like(odds)
 
 
@@ -67,7 +68,7 @@ def measure(task: batch.Task) -> dict[str, Any]:
             result = udg.solve(prepared.luma(), **settings)
             derained = prepared.subtract(result.rain)
         elif name == WITHOUT_LOOKS:
-            with patch.multiple(doubt, likeness=without_looks, _BESIDE_LOOKS=1.0):
+            with patch.multiple(sparsity_map, likeness=without_looks, _BESIDE_LOOKS=1.0):
                 result = udg.solve(image, **settings)
                 derained = result.derained
         else:

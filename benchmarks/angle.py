@@ -24,8 +24,8 @@ from scipy.signal import oaconvolve
 from skimage import data, io
 from skimage.transform import resize, rotate
 
-from udg.angle import Angle, estimate_angle
-from udg.image import prepare
+from udg.detection.angle import Angle, estimate_angle
+from udg.imaging.image import prepare
 
 PHOTOS = ("astronaut", "camera", "chelsea", "coffee", "rocket")
 SYNTHETIC_ANGLES = range(-40, 41, 10)

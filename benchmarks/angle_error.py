@@ -28,7 +28,7 @@ from rich.console import Console
 from rich.progress import track
 
 import udg
-from udg.image import prepare
+from udg.imaging.image import prepare
 
 ESTIMATED = "estimated"
 LIMIT = 45.0  # degrees, of the methods

@@ -31,8 +31,8 @@ from skimage.transform import rotate as turn_picture
 from torch import Tensor
 
 import udg
-from udg.files import read
-from udg.image import prepare
+from udg.io.raster import read
+from udg.imaging.image import prepare
 from udg.net import AngleNet, average_angle, from_pretrained, rotate, save_pretrained
 
 SIDE = 192  # of what is kept of a picture; its middle is a patch at any turn

@@ -221,9 +221,9 @@ BENCHMARKS = (
         (Step("veil.py -o {out} --json {out}/veil.json"),),
     ),
     Benchmark(
-        "fan",
+        "convergence",
         "streaks that meet in a point: found, and what straightening them gains",
-        (Step("fan.py --json {out}/fan.json", "--photos 1 --fans 0 6"),),
+        (Step("convergence.py --json {out}/convergence.json", "--photos 1 --fans 0 6"),),
     ),
     # The solver
     Benchmark(
@@ -243,12 +243,12 @@ BENCHMARKS = (
     ),
     Benchmark(
         "presence",
-        "whether there is rain: the regression behind udg.presence, and what it misses",
+        "whether there is rain: the regression behind udg.detection.rain_level, and what it misses",
         (Step("presence.py {data} --json {out}/presence.json", "--jobs 1"),),
     ),
     Benchmark(
         "likeness",
-        "what tells streaks from letters and railings: the regression behind udg.doubt",
+        "what tells streaks from letters and railings: the regression behind udg.detection.doubt",
         (Step("likeness.py {data} --json {out}/likeness.json", "--jobs 1"),),
         needs=("torch",),
     ),

@@ -1,4 +1,4 @@
-"""What the solver's result gains in colour from `udg.chroma.restore_chroma`.
+"""What the solver's result gains in colour from `udg.imaging.chroma.restore_chroma`.
 
     python benchmarks/chroma.py DATA_DIR [--jobs N] [--json OUT]
 
@@ -24,9 +24,10 @@ from rich.console import Console
 from rich.table import Table
 
 import udg
-from udg import batch, solver
-from udg.evaluation import find_pairs
-from udg.files import quantize, read
+from udg import batch
+from udg.pipeline import whole
+from udg.batch.evaluation import find_pairs
+from udg.io.raster import quantize, read
 
 PAIRS = ("rain100l-dev", "rain100h-dev")
 PHOTOS = "kodak24, rendered, JPEG"

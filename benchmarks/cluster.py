@@ -30,7 +30,8 @@ from distributed import Client, LocalCluster
 from skimage import data
 
 import udg
-from udg import batch, files
+from udg import batch
+from udg.io import raster
 
 SIDE = 256
 
@@ -91,7 +92,7 @@ def main() -> None:
         paths = [Path(place, "rainy", f"{seed:02}.png") for seed in range(given.pictures)]
         paths[0].parent.mkdir()
         for seed, path in enumerate(paths):
-            files.write(path, rainy(seed, given.side))
+            raster.write(path, rainy(seed, given.side))
         large = np.tile(rainy(3, given.side), (3, 4, 1))
         results = {}
         for name, work in (

@@ -1,10 +1,10 @@
 """Streaks that meet in a point: whether that is found, and what straightening them gains.
 
-    python benchmarks/fan.py [--photos N] [--fans DEGREES …] [--json OUT]
+    python benchmarks/convergence.py [--photos N] [--fans DEGREES …] [--json OUT]
 
 Needs no DATA_DIR: photos that scikit-image brings, with upright streaks of `udg.synthesize` bent to
-fans in front of them. Printed are, by fan, the mean error of `udg.solve`'s own, in how many photos
-it is told at all, and PSNR (Y) of rainy and derained photos, the latter also with ``fan=0``.
+fans in front of them. Printed are, by convergence, the mean error of `udg.solve`'s own, in how many photos
+it is told at all, and PSNR (Y) of rainy and derained photos, the latter also with ``convergence=0``.
 """
 
 from __future__ import annotations
@@ -18,8 +18,8 @@ from common import write_json
 from skimage import data
 
 import udg
-from udg.image import prepare
-from udg.rotation import rotated_shape, unrotate
+from udg.imaging.image import prepare
+from udg.imaging.geometry import rotated_shape, unrotate
 
 PHOTOS = ("astronaut", "camera", "chelsea", "coffee", "rocket")
 FANS = (-10.0, -6.0, -3.0, 0.0, 3.0, 6.0, 10.0)
@@ -27,24 +27,24 @@ ANGLE = 5.0
 STREAKS = {"angle": 0, "length": 30, "width": 1.5, "density": 0.06, "intensity": 0.4}
 
 
-def rainy(photo: np.ndarray[Any, Any], fan: float, seed: int) -> np.ndarray[Any, Any]:
+def rainy(photo: np.ndarray[Any, Any], convergence: float, seed: int) -> np.ndarray[Any, Any]:
     """A photo behind streaks that meet in a point, float32 in [0, 1]."""
     shape = photo.shape[:2]
-    empty = np.zeros(rotated_shape(shape, ANGLE, fan=fan), np.float32)
+    empty = np.zeros(rotated_shape(shape, ANGLE, convergence=convergence), np.float32)
     upright = udg.synthesize(empty, **STREAKS, seed=seed).rain.astype(np.float32)
-    rain = unrotate(upright, ANGLE, shape, fan=fan)
+    rain = unrotate(upright, ANGLE, shape, convergence=convergence)
     return np.clip(prepare(photo).unit() + rain[:, :, None], 0, 1).astype(np.float32)
 
 
-def measure(name: str, fan: float, seed: int) -> dict[str, float]:
+def measure(name: str, convergence: float, seed: int) -> dict[str, float]:
     """What is found in one photo, and PSNR before and after."""
     photo = getattr(data, name)()
     clean = prepare(photo).unit()
-    given = rainy(photo, fan, seed)
-    result, parallel = udg.solve(given), udg.solve(given, fan=0)
+    given = rainy(photo, convergence, seed)
+    result, parallel = udg.solve(given), udg.solve(given, convergence=0)
     return {
         "angle": result.angle,
-        "fan": result.fan,
+        "convergence": result.convergence,
         "rainy": udg.psnr_y(given, clean),
         "derained": udg.psnr_y(result.derained, clean),
         "parallel": udg.psnr_y(parallel.derained, clean),
@@ -59,15 +59,15 @@ def main() -> None:
     parser.add_argument("--json", type=Path, help="file for the figures")
     options = parser.parse_args()
     rows = []
-    print("  fan   told  error   rainy  derained  fan=0")
-    for fan in options.fans:
-        found = [measure(name, fan, seed) for seed, name in enumerate(PHOTOS[: options.photos])]
+    print("  convergence   told  error   rainy  derained  convergence=0")
+    for convergence in options.fans:
+        found = [measure(name, convergence, seed) for seed, name in enumerate(PHOTOS[: options.photos])]
         mean = {key: float(np.mean([one[key] for one in found])) for key in found[0]}
-        told = sum(one["fan"] != 0 for one in found)
-        error = float(np.mean([abs(one["fan"] - fan) for one in found]))
-        rows.append({"fan": fan, "told": told, "error": error, "mean": mean, "photos": found})
+        told = sum(one["convergence"] != 0 for one in found)
+        error = float(np.mean([abs(one["convergence"] - convergence) for one in found]))
+        rows.append({"convergence": convergence, "told": told, "error": error, "mean": mean, "photos": found})
         print(
-            f"{fan:5.1f}   {told}/{len(found)}  {error:5.2f}°  {mean['rainy']:6.2f}  "
+            f"{convergence:5.1f}   {told}/{len(found)}  {error:5.2f}°  {mean['rainy']:6.2f}  "
             f"{mean['derained']:8.2f}  {mean['parallel']:5.2f}",
             flush=True,
         )

@@ -27,9 +27,9 @@ from markdown_table import Table
 from rich.console import Console
 from rich.progress import track
 
-from udg.files import read
-from udg.image import prepare
-from udg.rotation import rotate
+from udg.io.raster import read
+from udg.imaging.image import prepare
+from udg.imaging.geometry import rotate
 
 Array = np.ndarray[Any, Any]
 #: Bins of the paper's figure are not known; these are a grey level wide, around none.

@@ -24,7 +24,7 @@ from rich.table import Table
 
 import udg
 from udg import batch
-from udg.files import quantize, read
+from udg.io.raster import quantize, read
 
 CAP = 60.0
 RAINY = "rain100l-dev/rainy"

@@ -4,7 +4,7 @@
 
 Rain is rendered over the photographs of clean/kodak24 and clean/bsds353 (every second), after some
 were blurred, dimmed, veiled or made grey, and some got lettering or railings. An eager first pass
-finds R; at places drawn from it, `udg.doubt.traits` are regressed on the part of R that is of the
+finds R; at places drawn from it, `udg.detection.doubt.streak_features` are regressed on the part of R that is of the
 rain. Each picture counts equally, a place by its R. Every third picture is kept out and measures
 the fit; what is written is fitted to all.
 """
@@ -28,12 +28,12 @@ from skimage.transform import rescale
 
 import udg
 from udg import batch
-from udg.doubt import Crowding, Traits, first_doubt, traits
-from udg.files import read
-from udg.image import prepare
-from udg.iteration import minimize
-from udg.rotation import rotate, unrotate
-from udg.settings import for_picture, frame_problem, light_of, tolerance, understood
+from udg.detection.doubt import RainDensity, StreakFeatures, draft_sparsity, streak_features
+from udg.io.raster import read
+from udg.imaging.image import prepare
+from udg.optim.loop import minimize
+from udg.imaging.geometry import rotate, unrotate
+from udg.pipeline.options import for_picture, frame_problem, observed_plane, tolerance, understood
 
 SETS = {"clean/kodak24": 1, "clean/bsds353": 2}  # of the latter every second picture
 FONTS = ("DejaVuSans.ttf", "DejaVuSans-Bold.ttf", "DejaVuSerif.ttf", "DejaVuSerif-Bold.ttf")
@@ -131,29 +131,29 @@ def _laid_over(picture: np.ndarray, mask: Image.Image, part: float, light: float
 
 
 def measure(task: batch.Task) -> dict[str, Any]:
-    """Make an example of a photograph; give traits, R and the rain in R at places of its frame."""
+    """Make an example of a photograph; give streak_features, R and the rain in R at places of its frame."""
     rng = np.random.default_rng(task.number)
     made = example(prepare(read(task.source).pixels).unit(), rng)
     image = prepare(made.rainy)
     height, width = made.rainy.shape[:2]
     settings = for_picture(understood(BY_DEFAULT).settings, image)
-    problem = frame_problem(rotate(light_of(image, settings), made.angle), settings, 1)
-    eager = np.full_like(problem.Y, first_doubt(1.0, eager=True))
-    eager_problem, tol = replace(problem, doubt=eager), tolerance(settings, last=False)
+    problem = frame_problem(rotate(observed_plane(image, settings), made.angle), settings, 1)
+    eager = np.full_like(problem.Y, draft_sparsity(1.0, eager=True))
+    eager_problem, tol = replace(problem, sparsity_map=eager), tolerance(settings, last=False)
     Y, R = problem.Y, minimize(eager_problem, settings.method, tol=tol).estimate.R
-    crowding = Crowding((height, width), made.angle)
-    crowding.add(0, unrotate(R, made.angle, (height, width)), light_of(image, settings))
-    around = crowding.around(slice(0, height), slice(0, width))
+    density = RainDensity((height, width), made.angle)
+    density.add(0, unrotate(R, made.angle, (height, width)), observed_plane(image, settings))
+    around = density.around(slice(0, height), slice(0, width))
     around = around.turned(lambda plane: rotate(plane, made.angle))
-    what = traits(Y, R, rotate(image.brightest(settings.light), made.angle), around)
-    clean = light_of(prepare(made.clean), settings)
+    what = streak_features(Y, R, rotate(image.brightest(settings.light), made.angle), around)
+    clean = observed_plane(prepare(made.clean), settings)
     true = np.clip(Y - rotate(clean, made.angle), 0, None)
     inside = rotate(np.ones((height, width), np.float32), made.angle) > 0.999
     places = np.flatnonzero(inside & (R > 1 / 255))
     places = rng.choice(places, min(DRAWN, len(places)), replace=False)
     rain = R.ravel()[places]
     return {
-        "traits": np.stack([trait.ravel()[places] for trait in what], axis=1),
+        "streak_features": np.stack([trait.ravel()[places] for trait in what], axis=1),
         "share": np.minimum(rain, true.ravel()[places]) / rain,
         "weight": rain / max(float(rain.sum()), 0.5),
     }
@@ -181,7 +181,7 @@ def fit(features: np.ndarray, share: np.ndarray, weight: np.ndarray) -> dict[str
     descent.step(loss)
     rounded = lambda values: np.round(np.asarray(values, np.float64), 4).tolist()  # noqa: E731
     return {
-        "traits": list(Traits._fields),
+        "streak_features": list(StreakFeatures._fields),
         "centre": rounded(centre),
         "scale": rounded(scale),
         "inner": rounded(net[0].weight.detach()),
@@ -191,8 +191,8 @@ def fit(features: np.ndarray, share: np.ndarray, weight: np.ndarray) -> dict[str
     }
 
 
-def log_odds(model: dict[str, Any], features: np.ndarray) -> np.ndarray:
-    """Ask a model; the readable twin of `udg.doubt.log_odds`."""
+def streak_logit(model: dict[str, Any], features: np.ndarray) -> np.ndarray:
+    """Ask a model; the readable twin of `udg.detection.doubt.streak_logit`."""
     scaled = np.clip((features - model["centre"]) / model["scale"], -3, 3)
     inner = np.tanh(scaled @ np.transpose(model["inner"]) + model["inner_bias"])
     return inner @ model["outer"] + model["bias"]
@@ -212,7 +212,7 @@ def judged(odds: np.ndarray, share: np.ndarray, weight: np.ndarray) -> dict[str,
 
 def summary(rows: list[dict[str, Any]]) -> tuple[dict[str, Any], dict[str, Any]]:
     """Fit to all, and to two thirds to judge by the rest."""
-    keys = ("traits", "share", "weight")
+    keys = ("streak_features", "share", "weight")
     out = [number % 3 == 0 for number in range(len(rows))]
 
     def joined(chosen: list[dict[str, Any]]) -> list[np.ndarray]:
@@ -224,12 +224,12 @@ def summary(rows: list[dict[str, Any]]) -> tuple[dict[str, Any], dict[str, Any]]
         "pictures": len(rows),
         "places": sum(len(row["share"]) for row in rows),
         "of the rain": float((weight * share).sum() / weight.sum()),
-        "kept out": judged(log_odds(fit(*fitted), features), share, weight),
+        "kept out": judged(streak_logit(fit(*fitted), features), share, weight),
         "each trait alone": {
             name: judged(np.sign(np.corrcoef(column, share)[0, 1]) * column, share, weight)[
                 "area under the curve"
             ]
-            for name, column in zip(Traits._fields, features.T, strict=True)
+            for name, column in zip(StreakFeatures._fields, features.T, strict=True)
         },
     }
     return results, fit(*joined(rows))

@@ -29,7 +29,7 @@ from rich.progress import track
 from rich.table import Table
 
 import udg
-from udg.files import quantize, read
+from udg.io.raster import quantize, read
 
 STREAKS = ("gone", "partly", "no")
 DAMAGE = ("none", "slight", "clear")

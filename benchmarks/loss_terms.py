@@ -33,7 +33,7 @@ from common import pictures, write_json
 from skimage.transform import resize
 
 import udg
-from udg.files import quantize, read
+from udg.io.raster import quantize, read
 from udg.net import TABLE_5, Config, TrainConfig
 
 SCENES = "clean/cityscapes"

@@ -21,7 +21,7 @@ from PIL import Image, ImageDraw
 from skimage.transform import resize
 
 from udg import batch
-from udg.files import read, write
+from udg.io.raster import read, write
 
 SIDE = 640  # pixels, the longer one
 BRIGHTER = 3.0

@@ -22,7 +22,7 @@ from rich.progress import track
 from rich.table import Table
 
 import udg
-from udg.files import FORMATS, read
+from udg.io.raster import FORMATS, read
 
 
 def pairs(rainy: Path, derained: Path) -> list[tuple[Path, Path]]:

@@ -22,9 +22,9 @@ import numpy as np
 import udg
 from udg import batch
 from udg.errors import FileError
-from udg.evaluation import find_pairs
-from udg.files import quantize, read
-from udg.image import prepare
+from udg.batch.evaluation import find_pairs
+from udg.io.raster import quantize, read
+from udg.imaging.image import prepare
 
 Array = np.ndarray[Any, Any]
 

@@ -1,4 +1,4 @@
-"""Where the coefficients of `udg.presence` come from: a regression on rainy and dry photos.
+"""Where the coefficients of `udg.detection.rain_level` come from: a regression on rainy and dry photos.
 
     python benchmarks/presence.py DATA_DIR [--jobs N] [--json OUT]
 
@@ -20,10 +20,10 @@ from rich.table import Table
 
 import udg
 from udg import batch
-from udg import presence as shipped
-from udg.angle import estimate_fan
-from udg.files import read
-from udg.image import prepare
+from udg.detection import rain_level as shipped
+from udg.detection.convergence import estimate_convergence
+from udg.io.raster import read
+from udg.imaging.image import prepare
 
 RAIN = ("rain100l-dev/rainy", "realrain60/rainy")
 DRY = ("clean/kodak24", "clean/bsds353")
@@ -36,20 +36,20 @@ def measure(task: batch.Task) -> dict[str, Any]:
     """Collect one picture's evidence, as `udg.solve` does."""
     image = prepare(read(task.source).pixels)
     whole = udg.estimate_angle(image.luma(), limit=45)
-    angle, fan = estimate_fan(image.luma(), whole, limit=45)
-    found = shipped.evidence(image, angle, whole.confidence, fan=fan)
+    angle, convergence = estimate_convergence(image.luma(), whole, limit=45)
+    found = shipped.evidence(image, angle, whole.confidence, convergence=convergence)
     row = {"set": task.source.parent.name, "name": task.source.stem}
     if row["set"] == "rainy":
         row["set"] = task.source.parent.parent.name
     numbers = {name: float(value) for name, value in found._asdict().items()}
-    level = shipped.level_of(found.score, found.amount)
+    level = shipped.level_from_logit(found.score, found.amount)
     return row | numbers | {"score": found.score, "level": level, "stake": found.amount}
 
 
 def fit(features: np.ndarray, rain: np.ndarray, stake: np.ndarray) -> tuple[np.ndarray, float]:
     """Fit log-odds = features · coefficients + bias by Newton's method."""
     centre, scale = features.mean(axis=0), features.std(axis=0)
-    scale = np.where(scale > 0, scale, 1)  # of few pictures, maybe none has a fan
+    scale = np.where(scale > 0, scale, 1)  # of few pictures, maybe none has a convergence
     design = np.column_stack([np.ones(len(rain)), (features - centre) / scale])
     weight = stake * np.where(rain, 0.5 / (stake @ rain), 0.5 / (stake @ (1 - rain))) * len(rain)
     ridge = RIDGE * np.r_[0, np.ones(features.shape[1])]
@@ -86,7 +86,7 @@ def summary(rows: list[dict[str, Any]]) -> dict[str, Any]:
     rain = np.array([row["set"] in wet for row in rows], float)
     coefficients, bias = fit(features, rain, np.array([row["stake"] for row in rows]))
     for row, score in zip(rows, features @ coefficients + bias, strict=True):
-        row["fitted level"] = shipped.level_of(float(score), row["amount"])
+        row["fitted level"] = shipped.level_from_logit(float(score), row["amount"])
     sets = {row["set"]: [other for other in rows if other["set"] == row["set"]] for row in rows}
     return {
         "fitted": dict(zip(NAMES, map(float, coefficients), strict=True)) | {"bias": bias},

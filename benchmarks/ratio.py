@@ -28,9 +28,9 @@ from rich.console import Console
 from rich.progress import track
 
 import udg
-from udg.files import quantize
-from udg.image import prepare
-from udg.presence import contrast
+from udg.io.raster import quantize
+from udg.imaging.image import prepare
+from udg.detection.rain_level import contrast
 
 Array = np.ndarray[Any, Any]
 RATIOS = (0.375, 0.75, 1.06, 1.5, 3.0, 6.0, 8.49, 12.0, 24.0)

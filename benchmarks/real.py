@@ -33,7 +33,7 @@ from rich.console import Console
 from rich.progress import track
 
 import udg
-from udg.files import quantize, read, write
+from udg.io.raster import quantize, read, write
 
 METHODS = ("rain", "dsc", "gmm", "udg-paper", "udg", "udgnet")
 

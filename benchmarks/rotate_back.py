@@ -21,9 +21,9 @@ from common import write_json
 from torch import Tensor
 
 import udg
-from udg.evaluation import find_pairs
-from udg.files import read
-from udg.image import prepare
+from udg.batch.evaluation import find_pairs
+from udg.io.raster import read
+from udg.imaging.image import prepare
 from udg.net import for_inference, from_pretrained, rotate, unrotate
 
 

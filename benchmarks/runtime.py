@@ -39,7 +39,7 @@ from timing import busy, in_one_go, iterations_to, repeated, trace
 
 import udg
 from udg.backend import threads
-from udg.image import prepare
+from udg.imaging.image import prepare
 
 Array = Any
 Call = Callable[[], Any]

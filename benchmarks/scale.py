@@ -31,7 +31,8 @@ from rich.console import Console
 from rich.table import Table
 
 import udg
-from udg import files, tiles, windows
+from udg.io import raster, windows
+from udg.pipeline import tiles
 
 ANGLE = 8.0
 SEAM_TILE = 1024
@@ -41,8 +42,8 @@ OVERLAPS = (32, 64, 128, 192)
 
 def rainy_picture(path: Path, angle: float) -> NDArray[np.uint8]:
     """Put rain on a picture, in 8 bits."""
-    rainy = udg.synthesize(files.read(path).pixels, angle=angle, seed=1).rainy
-    return files.quantize(rainy, np.uint8, np.uint8)
+    rainy = udg.synthesize(raster.read(path).pixels, angle=angle, seed=1).rainy
+    return raster.quantize(rainy, np.uint8, np.uint8)
 
 
 def derain(source: Path, target: Path, *options: str) -> dict[str, Any]:
@@ -80,7 +81,7 @@ def make_files(path: Path, folder: Path, size: tuple[int, int], timed: tuple[int
         "large.png": size,
     }.items():
         repeats = -(-height // small.shape[0]), -(-width // small.shape[1]), 1
-        files.write(folder / name, np.tile(small, repeats)[:height, :width])
+        raster.write(folder / name, np.tile(small, repeats)[:height, :width])
 
 
 def measure_files(

@@ -11,9 +11,9 @@ import numpy as np
 from scipy.ndimage import gaussian_filter
 
 import udg
-from udg.files import read
-from udg.image import prepare
-from udg.rotation import rotate
+from udg.io.raster import read
+from udg.imaging.image import prepare
+from udg.imaging.geometry import rotate
 
 Array = Any
 

@@ -23,7 +23,7 @@ from rich.progress import track
 
 import udg
 from udg.errors import FileError
-from udg.files import read
+from udg.io.raster import read
 
 METHODS = ("udg-paper", "udg", "udgnet")
 

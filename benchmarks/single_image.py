@@ -36,9 +36,9 @@ from baselines.dip import deep_image_prior
 from common import write_json
 
 import udg
-from udg.evaluation import find_pairs
-from udg.files import quantize, read
-from udg.image import prepare
+from udg.batch.evaluation import find_pairs
+from udg.io.raster import quantize, read
+from udg.imaging.image import prepare
 from udg.net import SINGLE_IMAGE
 
 SIGN = 1.0  # weight of 0 ≤ R ≤ Y, enough for R to keep to it

@@ -30,7 +30,7 @@ from rich.table import Table
 from timing import Yardstick, beside, clock, in_one_go, iterations_to, trace
 
 import udg
-from udg.files import read
+from udg.io.raster import read
 
 ANGLES = (0.0, 20.0)
 EXCESSES = (1e-2, 1e-3, 1e-4)

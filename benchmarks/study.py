@@ -36,7 +36,7 @@ from rich.table import Table
 
 import udg
 from udg import batch
-from udg.files import quantize, read, write_bytes
+from udg.io.raster import quantize, read, write_bytes
 
 _TEMPLATE = Path(__file__).with_suffix(".html")
 _QUALITY = 92  # JPEG: its losses stay far below what is being judged

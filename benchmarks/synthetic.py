@@ -32,7 +32,7 @@ from rich.console import Console
 from rich.progress import track
 
 import udg
-from udg.files import write
+from udg.io.raster import write
 
 #: Which set of the paper one of ours stands for.
 COUNTERPARTS = {"streets": "Cityscape", "rain1400": "Rain1400"}

@@ -15,7 +15,7 @@ import pyfftw
 
 import udg
 from udg.backend import threads
-from udg.method import Method
+from udg.optim.method import Method
 
 Array = Any
 

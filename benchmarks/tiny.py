@@ -13,7 +13,7 @@ from skimage import data
 from skimage.transform import resize
 
 import udg
-from udg.files import write
+from udg.io.raster import write
 
 PHOTOS = ("astronaut", "chelsea", "coffee", "rocket")
 SHAPE = (128, 192)  # crops of the trainings are 128×128, patches of NIQE 96×192

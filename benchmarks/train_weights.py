@@ -21,7 +21,7 @@ from common import pictures
 from skimage.transform import resize
 
 import udg
-from udg.files import read, write
+from udg.io.raster import read, write
 from udg.net import ENERGY_LOSS, Config, TrainConfig
 
 LONGER_SIDE = 640  # of the real photos

@@ -31,9 +31,9 @@ from rich.console import Console
 from rich.progress import track
 
 import udg
-from udg.image import prepare
+from udg.imaging.image import prepare
 from udg.net import Stream
-from udg.rotation import rotate, unrotate
+from udg.imaging.geometry import rotate, unrotate
 
 Array = np.ndarray[Any, Any]
 MIXED, UPRIGHT = "mixed angles, as they are", "turned upright"

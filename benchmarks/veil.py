@@ -25,8 +25,8 @@ from scipy import ndimage
 from skimage import data
 
 import udg
-from udg.files import quantize
-from udg.image import prepare
+from udg.io.raster import quantize
+from udg.imaging.image import prepare
 
 Array = np.ndarray[Any, Any]
 AIR = 0.80  # A, the veil's light

@@ -1,11 +1,11 @@
 """Results of `udg.solve` that a change of its structure must not change.
 
-`results.npz` holds, for eight small photographs and six kinds of pictures each, the rain layer, the
+`golden.npz` holds, for eight small photographs and six kinds of pictures each, the rain layer, the
 rain level, the direction and the weights of every stage, as they were on 2026-12-01, before the
 package was divided into rooms. A change that is meant to change results makes it anew, and says
 so in the CHANGELOG::
 
-    python -m tests.golden
+    python tests/golden.py
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from skimage import data
 
 import udg
 
-RESULTS = Path(__file__).with_name("results.npz")
+RESULTS = Path(__file__).with_suffix(".npz")
 SHAPE = 96, 128
 STEP = 4096  # levels of light in which R is kept: a quarter of the tolerance
 TOL = 1e-3  # a tenth of the default
@@ -98,3 +98,10 @@ def solved(case: Case) -> dict[str, np.ndarray]:
             ]
         ),
     }
+
+
+if __name__ == "__main__":
+    results = {
+        f"{case.name}/{key}": value for case in cases() for key, value in solved(case).items()
+    }
+    np.savez_compressed(RESULTS, **results)

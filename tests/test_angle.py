@@ -11,7 +11,7 @@ from skimage import data
 from skimage.transform import rotate as skimage_rotate
 
 import udg
-from udg.angle import Angle, bright_details, direction_scores, estimate_angle, signed_details
+from udg.detection.angle import Angle, bright_details, direction_scores, estimate_angle, signed_details
 from udg.errors import InvalidImage, InvalidInput
 
 PHOTOS = ["astronaut", "camera", "chelsea", "coffee", "rocket"]
@@ -235,7 +235,7 @@ def test_unusable_arguments_are_refused() -> None:
 
 def test_import_is_light() -> None:
     heavy = "{'scipy', 'skimage', 'numba', 'torch', 'cupy'}"
-    code = f"import sys, udg.angle, udg.rotation, udg.tilt; print({heavy} & set(sys.modules))"
+    code = f"import sys, udg.detection.angle, udg.imaging.geometry, udg.detection.tilt; print({heavy} & set(sys.modules))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "set()"
 
@@ -246,7 +246,7 @@ def test_import_is_light() -> None:
 @pytest.mark.parametrize("sign", ["bright", "both"])
 def test_curve_is_highest_at_the_estimate(sign):
     rainy = udg.synthesize(np.full((150, 170), 0.3, np.float32), angle=-17, seed=3).rainy
-    curve = udg.angle.angle_curve(rainy, sign=sign)
+    curve = udg.detection.angle.angle_curve(rainy, sign=sign)
     assert curve.angle == udg.estimate_angle(rainy, sign=sign)
     best = curve.degrees[curve.judged][curve.scores[curve.judged].argmax()]
     assert abs(best - curve.angle.degrees) <= (0.25 if sign == "bright" else 1.3)
@@ -255,7 +255,7 @@ def test_curve_is_highest_at_the_estimate(sign):
 
 def test_confidence_is_the_lead_over_the_rival():
     rainy = udg.synthesize(np.full((150, 170), 0.3, np.float32), angle=5, seed=3).rainy
-    curve = udg.angle.angle_curve(rainy)
+    curve = udg.detection.angle.angle_curve(rainy)
     counted = curve.scores[curve.judged]
     rival = curve.scores[curve.degrees == curve.rival][0]
     assert abs(curve.rival - curve.angle.degrees) > 12
@@ -265,7 +265,7 @@ def test_confidence_is_the_lead_over_the_rival():
 
 @pytest.mark.parametrize("shape", [(40, 40), (8, 60)])
 def test_curve_without_features_is_flat(shape):
-    curve = udg.angle.angle_curve(np.full(shape, 0.5))
+    curve = udg.detection.angle.angle_curve(np.full(shape, 0.5))
     assert curve.angle == (0, 0)
     assert curve.rival is None
     assert curve.scores.shape == curve.degrees.shape == (360,)
@@ -275,4 +275,4 @@ def test_curve_without_features_is_flat(shape):
 def test_curve_refuses_what_the_estimate_refuses():
     for options, message in (({"sign": "dark"}, "sign is 'dark'"), ({"limit": 0}, "limit is 0")):
         with pytest.raises(InvalidInput, match=message):
-            udg.angle.angle_curve(np.zeros((20, 20)), **options)
+            udg.detection.angle.angle_curve(np.zeros((20, 20)), **options)

@@ -18,11 +18,12 @@ from click.testing import CliRunner
 from PIL import Image, ImageCms
 
 import udg
-from udg import batch, cli, files
+from udg import batch, cli
+from udg.io import raster
 from udg.app import session as sessions
 from udg.app.session import Choice, Desk, Job, Limits, Session, Shown
 from udg.errors import FileError, InvalidImage
-from udg.settings import shortest_streak, widest_streak
+from udg.pipeline.options import shortest_streak, widest_streak
 
 
 @pytest.fixture(scope="module")
@@ -48,7 +49,7 @@ def delivered(tmp_path: Path, name: str) -> Path:
 
 def png(tmp_path: Path, scene: np.ndarray, name: str = "street.png") -> Path:
     path = delivered(tmp_path, name)
-    files.write(path, files.quantize(scene, np.float32, np.uint8), overwrite=True)
+    raster.write(path, raster.quantize(scene, np.float32, np.uint8), overwrite=True)
     return path
 
 
@@ -114,34 +115,34 @@ def test_the_download_is_what_solve_gives_rounded_as_files_do(tmp_path, scene, d
     job = session.start()
     assert job.wait(60)
     assert job.error is None
-    expected = udg.solve(files.read(photo.path).pixels, strength=0.7, angle=9.0)
-    found = files.read(job.result.file)
+    expected = udg.solve(raster.read(photo.path).pixels, strength=0.7, angle=9.0)
+    found = raster.read(job.result.file)
     assert job.result.file.name == "street_derained.png"
-    assert np.array_equal(found.pixels, files.quantize(expected.derained, np.uint8, np.uint8))
-    rain = files.read(job.result.rain_file).pixels
-    assert np.array_equal(rain, files.quantize(expected.rain, np.float32, np.uint16))
+    assert np.array_equal(found.pixels, raster.quantize(expected.derained, np.uint8, np.uint8))
+    rain = raster.read(job.result.rain_file).pixels
+    assert np.array_equal(rain, raster.quantize(expected.rain, np.float32, np.uint16))
     assert job.result.facts["angle"] == 9.0
     assert not job.result.draft
 
 
 def test_bits_profile_and_alpha_are_kept(tmp_path, scene, desk) -> None:
     alpha = np.linspace(0, 1, scene.shape[1], dtype=np.float32) * np.ones((scene.shape[0], 1))
-    pixels = files.quantize(np.dstack([scene, alpha]), np.float32, np.uint16)
+    pixels = raster.quantize(np.dstack([scene, alpha]), np.float32, np.uint16)
     profile = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
     path = delivered(tmp_path, "deep.tif")
-    files.write(path, pixels, files.Picture(pixels, "TIFF", icc=profile))
+    raster.write(path, pixels, raster.Picture(pixels, "TIFF", icc=profile))
     session = Session(tmp_path, desk, Limits())
     photo = session.open(path)
     assert (photo.format, photo.bits, photo.width, photo.height) == ("TIFF", "16 bits", 120, 90)
     assert pixels_of(photo.preview).shape == (90, 120, 3)
     job = session.start()
     assert job.wait(60)
-    found = files.read(job.result.file)
+    found = raster.read(job.result.file)
     assert found.pixels.dtype == np.uint16
     assert found.icc == profile
     assert np.array_equal(found.pixels[:, :, 3], pixels[:, :, 3])
     expected = udg.solve(pixels).derained
-    assert np.array_equal(found.pixels, files.quantize(expected, np.uint16, np.uint16))
+    assert np.array_equal(found.pixels, raster.quantize(expected, np.uint16, np.uint16))
 
 
 def test_what_is_shown_is_what_is_in_the_files(tmp_path, scene, desk) -> None:
@@ -151,9 +152,9 @@ def test_what_is_shown_is_what_is_in_the_files(tmp_path, scene, desk) -> None:
     assert job.wait(60)
     shown = job.result
     for uri, path in ((photo.preview, photo.path), (shown.after, shown.file)):
-        difference = pixels_of(uri).astype(float) - files.read(path).pixels
+        difference = pixels_of(uri).astype(float) - raster.read(path).pixels
         assert np.abs(difference).mean() < 2  # of 255: JPEG
-    rain = files.read(shown.rain_file).pixels / 257
+    rain = raster.read(shown.rain_file).pixels / 257
     difference = pixels_of(shown.rain) - np.minimum(shown.gain * rain, 255)
     assert np.abs(difference).mean() < 2
 
@@ -175,7 +176,7 @@ def test_large_photos_are_shown_smaller_and_come_with_a_draft(
     assert pixels_of(job.draft.after).shape == (120, 160, 3)
     taken, all_of_it = (pixels_of(one.rain).mean() / one.gain for one in (job.draft, job.result))
     assert taken == pytest.approx(all_of_it, rel=0.4)
-    assert files.read(job.result.file).pixels.shape == large.shape
+    assert raster.read(job.result.file).pixels.shape == large.shape
 
 
 def test_very_large_photos_are_solved_by_tiles(tmp_path, scene, desk, monkeypatch) -> None:
@@ -185,9 +186,9 @@ def test_very_large_photos_are_solved_by_tiles(tmp_path, scene, desk, monkeypatc
     job = session.start()
     assert job.wait(60)
     assert job.result.facts["tiles"]["count"] == 1
-    expected = udg.solve_tiles(files.read(photo.path).pixels).derained
-    found = files.read(job.result.file).pixels
-    assert np.array_equal(found, files.quantize(expected, np.uint8, np.uint8))
+    expected = udg.solve_tiles(raster.read(photo.path).pixels).derained
+    found = raster.read(job.result.file).pixels
+    assert np.array_equal(found, raster.quantize(expected, np.uint8, np.uint8))
 
 
 def test_the_network_is_an_option(tmp_path, scene, desk) -> None:
@@ -197,9 +198,9 @@ def test_the_network_is_an_option(tmp_path, scene, desk) -> None:
     job = session.start()
     assert job.wait(120)
     assert job.error is None
-    expected = udg.net.derain(files.read(photo.path).pixels, angle=10.0, rain_level=0.5).derained
-    found = files.read(job.result.file).pixels
-    assert np.array_equal(found, files.quantize(np.asarray(expected), np.uint8, np.uint8))
+    expected = udg.net.derain(raster.read(photo.path).pixels, angle=10.0, rain_level=0.5).derained
+    found = raster.read(job.result.file).pixels
+    assert np.array_equal(found, raster.quantize(np.asarray(expected), np.uint8, np.uint8))
 
 
 def test_without_rain_the_photo_is_as_it_was(tmp_path, desk, rng) -> None:
@@ -209,7 +210,7 @@ def test_without_rain_the_photo_is_as_it_was(tmp_path, desk, rng) -> None:
     job = session.start()
     assert job.wait(60)
     assert job.result.dry
-    assert np.array_equal(files.read(job.result.file).pixels, files.read(photo.path).pixels)
+    assert np.array_equal(raster.read(job.result.file).pixels, raster.read(photo.path).pixels)
 
 
 # What is refused
@@ -227,7 +228,7 @@ def test_what_is_no_picture_is_refused_by_its_name(tmp_path, desk) -> None:
 def test_what_is_too_large_is_refused_before_it_is_decoded(
     tmp_path, scene, desk, monkeypatch
 ) -> None:
-    monkeypatch.setattr(files, "read", None)
+    monkeypatch.setattr(raster, "read", None)
     session = Session(tmp_path, desk, Limits(megapixels=0.01))
     with pytest.raises(FileError, match=r"^street\.png has 120 × 90 pixels; more than 0\.01 mega"):
         session.open(png(tmp_path, scene))

@@ -10,10 +10,11 @@ import numpy as np
 import pytest
 
 import udg
-from udg import _certificate_numba, backend
-from udg.certificate import energy_and_bound
-from udg.iteration import minimize
-from udg.objective import RAIN_WEIGHTS, Problem
+from udg import backend
+from udg.model import _duality_numba
+from udg.model.certificate import energy_and_bound
+from udg.optim.loop import minimize
+from udg.model.energy import RAIN_WEIGHTS, Problem
 from udg.primal_dual import PrimalDual
 
 
@@ -70,7 +71,7 @@ def test_serial_and_parallel_kernels_agree(rainy, boundary, monkeypatch):
     problem = Problem(rainy, RAIN_WEIGHTS, boundary=boundary)
     results = []
     for blocks in (1, 2, 3):
-        for module in ("udg._certificate_numba", "udg.primal_dual._numba"):
+        for module in ("udg.model._duality_numba", "udg.primal_dual._numba"):
             monkeypatch.setattr(f"{module}.blocks_for", lambda Y, blocks=blocks: blocks)
         minimum = minimize(problem, PrimalDual(), tol=0, max_iter=60)
         results.append((minimum, energy_and_bound(problem, *minimum.estimate)))
@@ -85,21 +86,21 @@ def test_blocks_are_worth_a_thread_each(monkeypatch):
     import numba
 
     monkeypatch.setenv("NUMBA_NUM_THREADS", "64")
-    size = _certificate_numba._MIN_BLOCK
+    size = _duality_numba._MIN_BLOCK
     before = numba.get_num_threads()
-    assert _certificate_numba.blocks_for(np.empty(size - 1, np.float32)) == 0
-    assert _certificate_numba.blocks_for(np.empty(65 * size, np.bool_)) == before
+    assert _duality_numba.blocks_for(np.empty(size - 1, np.float32)) == 0
+    assert _duality_numba.blocks_for(np.empty(65 * size, np.bool_)) == before
 
 
 CROWD = """
 import threading
 import numba, numpy as np
-from udg import _certificate_numba
-from udg.iteration import minimize
-from udg.objective import RAIN_WEIGHTS, Problem
+from udg.model import _duality_numba
+from udg.optim.loop import minimize
+from udg.model.energy import RAIN_WEIGHTS, Problem
 from udg.primal_dual import PrimalDual
 
-_certificate_numba._MIN_BLOCK = 64  # so that every kernel is worth two threads
+_duality_numba._MIN_BLOCK = 64  # so that every kernel is worth two threads
 problem = Problem(np.random.default_rng(0).random((64, 64), dtype=np.float32), RAIN_WEIGHTS)
 
 def work():

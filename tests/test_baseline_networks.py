@@ -19,7 +19,7 @@ from baselines.networks.recipe import Batch  # noqa: E402
 
 import udg  # noqa: E402
 from udg.errors import Diverged, FileError, InvalidInput  # noqa: E402
-from udg.files import write  # noqa: E402
+from udg.io.raster import write  # noqa: E402
 
 NAMES = tuple(NETWORKS)
 TINY = {
@@ -593,7 +593,7 @@ def test_evaluate_measures_a_network(
     evaluate.main()
     measured = json.loads(table.read_text(encoding="utf-8"))
     assert measured["about"]["method"]["name"] == "ddn"
-    rainy, clean = (udg.files.read(folder / kind / "1.png").pixels for kind in ("rainy", "clean"))
+    rainy, clean = (udg.io.raster.read(folder / kind / "1.png").pixels for kind in ("rainy", "clean"))
     derained = derainer("ddn", weights)(rainy)
     assert measured["pictures"][1]["psnr_after"] == pytest.approx(udg.psnr_y(derained, clean))
     # Other weights are another method.
@@ -617,11 +617,11 @@ def test_rendered_pairs(tmp_path: Path) -> None:
         render(photos, tmp_path / out)
     kept = {}
     for name in "ab":
-        rainy = udg.files.read(tmp_path / "one" / "rainy" / f"{name}.png").pixels
-        clean = udg.files.read(tmp_path / "one" / "clean" / f"{name}.png").pixels
+        rainy = udg.io.raster.read(tmp_path / "one" / "rainy" / f"{name}.png").pixels
+        clean = udg.io.raster.read(tmp_path / "one" / "clean" / f"{name}.png").pixels
         np.testing.assert_array_equal(clean, photo)
         assert (rainy.astype(int) - clean).mean() > 1
-        again = udg.files.read(tmp_path / "two" / "rainy" / f"{name}.png").pixels
+        again = udg.io.raster.read(tmp_path / "two" / "rainy" / f"{name}.png").pixels
         np.testing.assert_array_equal(rainy, again)
         kept[name] = rainy
     assert (kept["a"] != kept["b"]).any()

@@ -155,8 +155,8 @@ def test_list_names_all(command: ModuleType, capsys: pytest.CaptureFixture[str])
 def test_tiny_data_has_the_folders_that_the_list_names(tmp_path: Path) -> None:
     import tiny
 
-    from udg.evaluation import find_pairs
-    from udg.files import read
+    from udg.batch.evaluation import find_pairs
+    from udg.io.raster import read
 
     data = tiny.make(tmp_path / "data")
     for benchmark in BENCHMARKS:

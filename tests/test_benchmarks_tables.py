@@ -27,7 +27,7 @@ from markdown_table import Table
 
 import udg
 from udg.errors import FileError
-from udg.rotation import rotate, unrotate
+from udg.imaging.geometry import rotate, unrotate
 
 
 def save(path: Path, seed: int = 0, shape: tuple[int, ...] = (48, 64, 3)) -> np.ndarray:
@@ -297,7 +297,7 @@ def test_a_histogram_is_a_density_and_knows_its_differences() -> None:
 
 
 def test_upright_rain_varies_across_and_holds_no_reflection() -> None:
-    rain = udg.rain.render_streaks((120, 200), angle=25, spread=0.1)
+    rain = udg.quality.synthesis.render_streaks((120, 200), angle=25, spread=0.1)
     oblique, turned_rain = gradients.histogram([rain]), gradients.upright(rain, 25)
     assert gradients.histogram([turned_rain]).ratio > 2.5 * oblique.ratio
     assert turned_rain.size < rain.size

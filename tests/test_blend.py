@@ -3,8 +3,8 @@ import pytest
 from scipy.ndimage import gaussian_filter
 
 import udg
-from udg.blend import blend_of
-from udg.image import prepare
+from udg.imaging.compositing import estimate_screen_fraction
+from udg.imaging.image import prepare
 
 
 def scene(rng, shape=(160, 200)):
@@ -23,15 +23,15 @@ def fallen(clean, blend):
 
 def test_screen_blended_rain_is_told_from_added_rain(rng):
     clean = scene(rng)
-    assert blend_of(*fallen(clean, "screen")) > 0.95
-    assert blend_of(*fallen(clean, "add")) == 0
+    assert estimate_screen_fraction(*fallen(clean, "screen")) > 0.95
+    assert estimate_screen_fraction(*fallen(clean, "add")) == 0
 
 
 def test_added_rain_that_is_cut_off_at_full_light_is_not_taken_for_blended(rng):
     bright = (scene(rng) + np.float32([0.45, 0.05, 0])).clip(0, 1)
     rainy = udg.synthesize(bright, intensity=0.8, density=0.15, blend="add").rainy
     assert (rainy.max(axis=2) == 1).mean() > 0.1
-    assert blend_of(rainy, prepare(rainy).darkest() - prepare(bright).darkest()) == 0
+    assert estimate_screen_fraction(rainy, prepare(rainy).darkest() - prepare(bright).darkest()) == 0
 
 
 def test_the_blend_is_found_although_rain_is_not_quite_known(rng):
@@ -39,20 +39,20 @@ def test_the_blend_is_found_although_rain_is_not_quite_known(rng):
     for blend, (least, most) in {"screen": (0.8, 1), "add": (0, 0)}.items():
         rainy, rain = fallen(clean, blend)
         details = (clean.min(axis=2) - gaussian_filter(clean.min(axis=2), 3)).clip(0)
-        assert least <= blend_of(rainy, 0.8 * rain + 0.3 * details) <= most
+        assert least <= estimate_screen_fraction(rainy, 0.8 * rain + 0.3 * details) <= most
 
 
 @pytest.mark.parametrize("blend", ["screen", "add"])
 def test_what_cannot_be_told_is_taken_for_added(rng, blend):
     clean = scene(rng)
     grey = clean[:, :, :1].repeat(3, axis=2)
-    assert blend_of(*fallen(grey, blend)) == 0
-    assert blend_of(*fallen(grey[:, :, :1], blend)) == 0
+    assert estimate_screen_fraction(*fallen(grey, blend)) == 0
+    assert estimate_screen_fraction(*fallen(grey[:, :, :1], blend)) == 0
     rainy, rain = fallen(clean, blend)
-    assert blend_of(rainy, np.zeros_like(rain)) == 0
-    assert blend_of(rainy[:20, :20], rain[:20, :20]) == 0  # too small
-    assert blend_of(np.ones_like(rainy), rain) == 0
-    assert blend_of(np.zeros_like(rainy), rain) == 0
+    assert estimate_screen_fraction(rainy, np.zeros_like(rain)) == 0
+    assert estimate_screen_fraction(rainy[:20, :20], rain[:20, :20]) == 0  # too small
+    assert estimate_screen_fraction(np.ones_like(rainy), rain) == 0
+    assert estimate_screen_fraction(np.zeros_like(rainy), rain) == 0
 
 
 def test_channels_lose_what_a_loop_says(rng):

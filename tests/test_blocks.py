@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 
 import udg
-from udg import blocks
+from udg.pipeline import dask
 from udg.errors import InvalidImage, InvalidInput, MissingExtra
-from udg.image import prepare
-from udg.tiles import Span, plan, solve_tiles
+from udg.imaging.image import prepare
+from udg.pipeline.tiles import Span, plan, solve_tiles
 
 TILE, OVERLAP = 72, 16
 
@@ -49,7 +49,7 @@ def assert_like_tiles(array, scheduler="sync", **options):
     here = computed(udg.solve_blocks(as_tiles_are(array), overlap=OVERLAP, **options), scheduler)
     low, high = options.get("data_range", (0, 1))
     full = high - low if array.dtype.kind == "f" else np.iinfo(array.dtype).max
-    # What differs is doubted anew by every further round and direction.
+    # What differs is reweighted anew by every further round and direction.
     further = options.get("passes", 4) > 4 or isinstance(options.get("angle"), list)
     close = 5e-4 if further else 1e-4
     np.testing.assert_allclose(here.rain, rain, atol=close)
@@ -125,7 +125,7 @@ def test_one_chunk_is_the_whole():
     result = computed(udg.solve_blocks(da.from_array(array, chunks=-1), **options))
     difference = np.abs(result.derained - udg.solve(array, **options).derained)  # in grey levels
     assert np.quantile(difference, 0.99) < 0.25
-    assert difference.max() < 3  # each round doubts anew what differs
+    assert difference.max() < 3  # each round sparsity_maps anew what differs
 
 
 def test_a_dry_picture_comes_back_untouched():
@@ -162,7 +162,7 @@ def test_a_given_angle_needs_no_rain_and_a_chunk_only_its_tiles(monkeypatch):
     array = da.from_array(picture((120, 480)), chunks=120)
     result = udg.solve_blocks(array, overlap=8, passes=1)
     solved = []
-    real = blocks.solve_tile
+    real = dask.solve_tile
     monkeypatch.setattr(
         blocks, "solve_tile", lambda *given: (solved.append(given[1][1].start), real(*given))[1]
     )
@@ -217,11 +217,11 @@ def test_uneven_and_small_chunks():
     ],
 )
 def test_joined(chunks, least, expected):
-    assert blocks._joined(chunks, least) == expected
+    assert dask._joined(chunks, least) == expected
 
 
 def test_spans_overlap_around_the_borders():
-    assert blocks._spans((30, 40, 20), 9) == [
+    assert dask._spans((30, 40, 20), 9) == [
         (Span(0, 35, 0, 9), slice(0, 30)),
         (Span(26, 75, 9, 9), slice(30, 70)),
         (Span(66, 90, 9, 0), slice(70, 90)),
@@ -231,7 +231,7 @@ def test_spans_overlap_around_the_borders():
 @pytest.mark.parametrize("step", [1, 3, 7, 50])
 def test_block_means_of_chunks(step, rng):
     array = rng.random((57, 64, 2), dtype=np.float32)
-    means = blocks._means(da.from_array(array, chunks=((20, 3, 34), (33, 31), 2)), step)
+    means = dask._means(da.from_array(array, chunks=((20, 3, 34), (33, 31), 2)), step)
     rows, columns = 57 // step, 64 // step
     expected = array[: rows * step, : columns * step].reshape(rows, step, columns, step, 2)
     assert means.shape == (rows, columns, 2)

@@ -7,7 +7,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from udg import Alternating, Joint, PrimalDual, Problem, Weights
-from udg.certificate import Duals, clip_duals, dual_bound, energy_and_bound, relative_gap
+from udg.model.certificate import energy_and_bound
+from udg.model.duality import Duals, clip_duals, dual_bound, relative_gap
 
 weight = st.floats(0.001, 1.5)
 problems = st.builds(
@@ -60,7 +61,7 @@ def test_fused_pass_equals_the_formulas(problem, seed, in_doubt):
     rng = np.random.default_rng(seed)
     if in_doubt:
         problem = replace(
-            problem, doubt=3 * rng.random((5, 6)), ceiling=problem.Y * rng.random((5, 6))
+            problem, sparsity_map=3 * rng.random((5, 6)), upper_bound=problem.Y * rng.random((5, 6))
         )
     X, duals = rng.random((5, 6)), Duals(*rng.normal(size=(4, 5, 6)))
     R = problem.feasible(rng.random((5, 6)))

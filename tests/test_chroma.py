@@ -1,4 +1,4 @@
-"""`udg.chroma`: pixels that had rain take their neighbours' colour and keep their luma."""
+"""`udg.imaging.chroma`: pixels that had rain take their neighbours' colour and keep their luma."""
 
 import numpy as np
 import pytest
@@ -6,8 +6,8 @@ from scipy.ndimage import gaussian_filter
 
 import udg
 from udg import backend
-from udg.chroma import REACH, restore_chroma
-from udg.image import prepare
+from udg.imaging.chroma import REACH, restore_chroma
+from udg.imaging.image import prepare
 
 LUMA = np.array([0.299, 0.587, 0.114])
 

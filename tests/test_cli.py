@@ -16,10 +16,11 @@ import pytest
 from click.testing import CliRunner
 
 import udg
-from udg import _compiling, files
+from udg import _compiling
+from udg.io import raster
 from udg.cli import main
 from udg.errors import InvalidInput
-from udg.objective import Weights
+from udg.model.energy import Weights
 
 
 def noise(shape=(20, 30, 3), dtype=np.uint8, seed=0):
@@ -34,7 +35,7 @@ def result_for(image, **settings):
     rain = np.full(image.shape[:2], 0.1 if level else 0, np.float32)
     several = [result_for(image, angle=one) for one in angle] if isinstance(angle, list) else []
     return SimpleNamespace(
-        fan=0.0,
+        convergence=0.0,
         derained=np.clip(
             image - full * rain.reshape(rain.shape + (1,) * (image.ndim - 2)), 0, full
         ),
@@ -72,7 +73,7 @@ def folder(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     Path("rainy").mkdir()
     for number, name in enumerate(("a.png", "b.jpg", "c.tif")):
-        files.write(Path("rainy", name), noise(seed=number))
+        raster.write(Path("rainy", name), noise(seed=number))
     yield tmp_path
     assert not list(tmp_path.rglob(".*"))
 
@@ -95,7 +96,7 @@ def test_folder_to_folder(solved):
     result = call("derain", "rainy", "-o", "out")
     assert sorted(path.name for path in Path("out").iterdir()) == ["a.png", "b.jpg", "c.tif"]
     for name, format in (("a.png", "PNG"), ("b.jpg", "JPEG"), ("c.tif", "TIFF")):
-        assert files.read(Path("out", name)).format == format
+        assert raster.read(Path("out", name)).format == format
     lines = result.stdout.splitlines()
     assert lines[0].split("\t")[:4] == ["picture", "result", "angle", "rain level"]
     assert lines[1].split("\t")[2:] == ["12.5", "0.75", "", "7", "0.2"]
@@ -124,8 +125,8 @@ def test_one_file_to_another_format_and_options_passed_on(solved):
         }
     ]
     expected = np.rint(np.clip(noise() - 25.5, 0, 255))
-    np.testing.assert_allclose(files.read("new/x.tif").pixels, expected, atol=1)
-    layer = files.read("new/x_rain.png").pixels
+    np.testing.assert_allclose(raster.read("new/x.tif").pixels, expected, atol=1)
+    layer = raster.read("new/x_rain.png").pixels
     assert layer.dtype == np.uint16
     assert set(layer.ravel()) == {round(0.55 * 65535)}  # middle grey is no rain
 
@@ -155,7 +156,7 @@ def test_several_directions(solved, given):
     assert [layer["angle"] for layer in facts["layers"]] == [12, -20]
     assert facts["layers"][1] == {
         "angle": -20.0,
-        "fan": 0.0,
+        "convergence": 0.0,
         "confidence": None,
         "rain_level": 0.75,
         "gap": None,
@@ -167,11 +168,11 @@ def test_several_directions(solved, given):
 def test_no_rain_is_said_and_the_picture_written_unchanged():
     y, x = np.mgrid[:64, :80]
     smooth = np.stack([60 + x, 80 + y, 200 - x], axis=2).astype(np.uint8)
-    files.write("dry.png", smooth)
+    raster.write("dry.png", smooth)
     result = call("derain", "dry.png", "-o", "out.png", "--json", "report.json")
     assert result.stdout.splitlines()[1].split("\t")[3] == "no rain found"
     assert json.loads(Path("report.json").read_text())["files"][0]["rain_level"] == 0
-    np.testing.assert_array_equal(files.read("out.png").pixels, smooth)
+    np.testing.assert_array_equal(raster.read("out.png").pixels, smooth)
 
 
 @pytest.mark.parametrize(("angles", "directions"), [([12, -20], "2"), ([12], "1"), ([], "0")])
@@ -203,7 +204,7 @@ def test_the_gap_is_in_per_cent_where_people_read_it(monkeypatch):
     assert "at most 0.83 % above the minimum (gap)" in call("demo").stdout
     Path("pairs/clean").mkdir(parents=True)
     Path("rainy").rename("pairs/rainy")
-    files.write("pairs/clean/a.png", noise())
+    raster.write("pairs/clean/a.png", noise())
     result = call("evaluate", "pairs", "--json", "y.json", code=1)
     assert result.stdout.splitlines()[1].split("\t")[-1] == "0.83 %"
     assert json.loads(Path("y.json").read_text())["pictures"][0]["gap"] == 0.00834
@@ -213,13 +214,13 @@ def test_the_gap_is_in_per_cent_where_people_read_it(monkeypatch):
 def test_level_0_that_was_asked_for_is_no_finding():
     result = call("derain", "rainy/a.png", "-o", "out.png", "--rain-level", "0")
     assert result.stdout.splitlines()[1].split("\t")[3] == "0.00 as asked"
-    np.testing.assert_array_equal(files.read("out.png").pixels, noise())
+    np.testing.assert_array_equal(raster.read("out.png").pixels, noise())
 
 
 @pytest.mark.usefixtures("solved")
 def test_rain_layer_is_16_bit_grey():
     call("derain", "rainy/a.png", "-o", "x.png", "--save-rain")
-    layer = files.read("x_rain.png").pixels
+    layer = raster.read("x_rain.png").pixels
     assert layer.shape == (20, 30)
     np.testing.assert_array_equal(layer, round(0.1 * 65535))
 
@@ -227,9 +228,9 @@ def test_rain_layer_is_16_bit_grey():
 @pytest.mark.usefixtures("solved")
 def test_depth_alpha_and_profile_are_kept():
     pixels = noise((8, 9, 4), np.uint16)
-    files.write("deep.png", pixels, files.Picture(pixels, "PNG", dpi=(300, 300)))
+    raster.write("deep.png", pixels, raster.Picture(pixels, "PNG", dpi=(300, 300)))
     call("derain", "deep.png", "-o", "out.png")
-    picture = files.read("out.png")
+    picture = raster.read("out.png")
     assert picture.pixels.dtype == np.uint16
     assert picture.dpi == pytest.approx((300, 300), rel=1e-3)
 
@@ -371,7 +372,7 @@ def test_json_is_clean_and_complete():
         "rain": "out/a_rain.png",
         "status": "done",
         "angle": 12.5,
-        "fan": 0.0,
+        "convergence": 0.0,
         "confidence": None,
         "rain_level": 0.75,
         "weights": {"tau": 0.002, "lam_x": 0.15, "lam_y": 0.05, "lam_r": 0.01},
@@ -394,7 +395,7 @@ def test_quiet_says_nothing_if_all_went_well():
 
 @pytest.mark.usefixtures("solved")
 def test_what_a_format_cannot_hold_is_noted():
-    files.write("clear.png", noise((8, 9, 4)))
+    raster.write("clear.png", noise((8, 9, 4)))
     result = call("derain", "clear.png", "-o", "out.jpg")
     assert "note: out.jpg: JPEG cannot hold transparency" in result.stderr
 
@@ -408,11 +409,11 @@ def test_folder_that_cannot_be_made():
 
 def test_the_real_method():
     clean = np.full((48, 56, 3), 90, np.uint8)
-    files.write("clean.png", clean)
+    raster.write("clean.png", clean)
     call("synthesize", "clean.png", "-o", "rain.png", "--angle", "10", "--seed", "1")
     call("derain", "rain.png", "-o", "x.png", "--method", "joint", "--angle", "10", "--save-rain")
     before, after = (
-        np.abs(files.read(name).pixels.astype(float) - clean).mean()
+        np.abs(raster.read(name).pixels.astype(float) - clean).mean()
         for name in ("rain.png", "x.png")
     )
     assert after < before / 2
@@ -423,7 +424,7 @@ def test_the_real_method():
 
 def test_demo(solved):
     result = call("demo")
-    panels = files.read("udg-demo.png").pixels
+    panels = raster.read("udg-demo.png").pixels
     width = panels.shape[1]
     side = (width - 16) // 3
     assert (panels[:, side : side + 8] == 255).all()
@@ -443,7 +444,7 @@ def test_demo(solved):
 def test_angle(jobs):
     for name, degrees in (("left.png", -15), ("right.png", 20)):
         rainy = udg.synthesize(np.full((128, 128), 90, np.uint8), angle=degrees, seed=2).rainy
-        files.write(name, rainy.astype(np.uint8))
+        raster.write(name, rainy.astype(np.uint8))
     Path("bad.png").touch()
     names = ("left.png", "bad.png", "right.png")
     result = call("angle", *names, "--json", "-", "--jobs", jobs, code=1)
@@ -460,14 +461,14 @@ def test_angle(jobs):
 def test_synthesize_is_seeded_and_every_picture_has_its_own_rain():
     Path("clean").mkdir()
     for name in ("a.png", "b.png"):
-        files.write(Path("clean", name), np.full((64, 64, 3), 80, np.uint8))
+        raster.write(Path("clean", name), np.full((64, 64, 3), 80, np.uint8))
     options = ("--length", 20, "--density", 0.2, "--blend", "add", "--save-rain")
     call("synthesize", "clean", "-o", "one", *options, "--seed", 5)
     call("synthesize", "clean/b.png", "-o", "two", *options, "--seed", 6)
-    first, second = (files.read(Path("one", name)).pixels for name in ("a.png", "b.png"))
+    first, second = (raster.read(Path("one", name)).pixels for name in ("a.png", "b.png"))
     assert (first != second).any()
-    np.testing.assert_array_equal(second, files.read("two/b.png").pixels)
-    layer = files.read("two/b_rain.png").pixels / 65535
+    np.testing.assert_array_equal(second, raster.read("two/b.png").pixels)
+    layer = raster.read("two/b_rain.png").pixels / 65535
     np.testing.assert_allclose(second[..., 0], np.minimum(80 + 255 * layer, 255), atol=0.51)
 
 
@@ -516,7 +517,7 @@ def test_help_names_the_defaults_of_the_library():
     derain = said("derain")
     assert said("evaluate").items() <= derain.items()
     solve = inspect.signature(udg.solve).parameters
-    rain, stripes = (udg.settings._DEFAULTS[model] for model in ("rain", "signed"))
+    rain, stripes = (udg.pipeline.options._DEFAULTS[model] for model in ("rain", "signed"))
     for weight in ("tau", "lam_x", "lam_y", "lam_r"):
         assert re.findall(r"[\d.]+", derain.pop(weight)) == [
             f"{defaults[weight]:g}" for defaults in (rain, stripes, udg.PAPER)
@@ -534,7 +535,7 @@ def test_help_names_the_defaults_of_the_library():
     assert [int(number) for number in re.findall(r"\d+", derain.pop("max_iter"))] == [
         method.default_max_iter for method in (udg.PrimalDual(), udg.Joint(), udg.Alternating())
     ]
-    assert derain.pop("overlap").startswith(str(udg.tiles.OVERLAP))
+    assert derain.pop("overlap").startswith(str(udg.pipeline.tiles.OVERLAP))
     assert derain.keys() == {"weights", "adapt", "stream", "device"}  # the network's
     rendered = inspect.signature(udg.synthesize).parameters
     for name, default in said("synthesize").items():
@@ -556,7 +557,7 @@ def told_of_compiling(path):
     """How often it is said while a function in a file is called for two types, in a new process."""
     code = f"""
 import importlib.util, sys
-import udg._certificate_numba  # watches
+import udg.model._duality_numba  # watches
 from udg import _compiling
 
 spec = importlib.util.spec_from_file_location("udg._tried", {str(path)!r})
@@ -595,7 +596,7 @@ def announce_and_solve(image, **settings):
 )
 def test_compiling_is_said_once_unless_it_would_be_in_the_way(monkeypatch, options, said):
     Path("clean").mkdir()
-    files.write("clean/a.png", noise())
+    raster.write("clean/a.png", noise())
     monkeypatch.setattr(udg, "solve", announce_and_solve)
     result = CliRunner().invoke(main, options.split())
     assert result.stderr.count("udg: compiling, once on this machine") == said
@@ -634,7 +635,7 @@ def solve(image, **settings):
         time.sleep(120)
     rain = np.zeros(image.shape[:2], np.float32)
     return SimpleNamespace(
-        fan=0.0,
+        convergence=0.0,
         derained=image.astype(np.float32), rain=rain, angle=0.0, confidence=None,
         rain_level=1.0, layers=(),
         weights=udg.RAIN_WEIGHTS, model="rain", objective=0.0, gap=0.0, iterations=1,
@@ -655,7 +656,7 @@ if __name__ == "__main__":
 def test_ctrl_c_in_a_terminal(jobs):
     Path("slow.py").write_text(SLOW)
     for number, name in enumerate("abcd"):
-        files.write(f"{name}.png", np.full((8, 8, 3), 9 if number == 0 else 0, np.uint8))
+        raster.write(f"{name}.png", np.full((8, 8, 3), 9 if number == 0 else 0, np.uint8))
     process = run_python(
         ["slow.py", "derain", "a.png", "b.png", "c.png", "d.png", "-o", "out", "--jobs", jobs],
         stderr=subprocess.PIPE,
@@ -779,9 +780,9 @@ def test_derain_by_a_network(trained):
         *("picture", "result", "angle", "rain level", "seconds")
     ]
     for name in ("a.png", "c.tif"):
-        pixels = files.read(Path("rainy", name)).pixels
+        pixels = raster.read(Path("rainy", name)).pixels
         expected = net.derain(pixels, "run/weights.safetensors", angle=7).derained
-        found = files.read(Path("out", name)).pixels.astype(float)
+        found = raster.read(Path("out", name)).pixels.astype(float)
         np.testing.assert_allclose(found, expected, atol=0.501)
     report = json.loads(Path("report.json").read_text())["files"]
     assert {entry["angle"] for entry in report} == {7}
@@ -804,7 +805,7 @@ def test_derain_by_an_adapted_network(trained, monkeypatch):
     result = call("derain", "rainy/a.png", "-o", "y.png", *network, "--adapt", 4, "--rain-level", 0)
     assert len(adapted) == 1
     assert "0.00 as asked" in result.stdout
-    np.testing.assert_array_equal(files.read("y.png").pixels, files.read("rainy/a.png").pixels)
+    np.testing.assert_array_equal(raster.read("y.png").pixels, raster.read("rainy/a.png").pixels)
 
 
 def test_networks_in_several_processes(trained):
@@ -819,22 +820,22 @@ def test_evaluate_a_network(trained):
     Path("pairs/clean").mkdir(parents=True)
     Path("rainy").rename("pairs/rainy")
     for name in ("a.png", "b.png", "c.png"):
-        files.write(Path("pairs/clean", name), noise(seed=9))
+        raster.write(Path("pairs/clean", name), noise(seed=9))
     network = ("--method", "net", "--weights", "run/weights.safetensors", "--angle", 7)
     result = call("evaluate", "pairs", *network, "--save", "out", "--json", "scores.json")
     scores = json.loads(Path("scores.json").read_text())["pictures"]
-    found = files.read("out/a.png").pixels
+    found = raster.read("out/a.png").pixels
     assert scores[0]["psnr_after"] == pytest.approx(udg.psnr_y(found, noise(seed=9)))
     assert scores[0]["gap"] is None
     assert "mean of 3" in result.stdout
 
 
 def test_the_packaged_network_is_the_default(trained):
-    files.write("one.png", noise(seed=3))
+    raster.write("one.png", noise(seed=3))
     call("derain", "one.png", "-o", "out.png", "--method", "net", "--angle", 7, "--overwrite")
     expected = udg.net.derain(noise(seed=3), "small", angle=7).derained
     np.testing.assert_array_equal(
-        files.read("out.png").pixels, files.quantize(expected, np.uint8, np.uint8)
+        raster.read("out.png").pixels, raster.quantize(expected, np.uint8, np.uint8)
     )
 
 

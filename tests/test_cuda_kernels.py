@@ -17,11 +17,12 @@ import pytest
 
 import udg
 from udg import InvalidInput, Joint, PrimalDual, Problem, Weights, minimize
-from udg import _certificate_cupy as certificate_cupy
-from udg import certificate as certificate_module
-from udg import iteration as iteration_module
-from udg._cuda import Kernel, Stack
-from udg.certificate import Duals, dual_bound, energy_and_bound
+from udg.model import _duality_cupy as certificate_cupy
+from udg.model import duality as certificate_module
+from udg.optim import loop as iteration_module
+from udg.model._cuda import Kernel, Stack
+from udg.model.certificate import energy_and_bound
+from udg.model.duality import Duals, dual_bound
 from udg.primal_dual import _cupy
 from udg.primal_dual import method as method_module
 from udg.primal_dual._cupy import Plan
@@ -45,7 +46,7 @@ ORDERS = {"forward": 0, "reversed": 1, "shuffled": 2}
 
 
 class HostLauncher:
-    """`udg._cuda.Launcher` on NumPy arrays."""
+    """`udg.model._cuda.Launcher` on NumPy arrays."""
 
     xp = np
     processors = 4
@@ -114,15 +115,15 @@ def host(tmp_path_factory):
     return HostLauncher(tmp_path_factory.mktemp("kernels"))
 
 
-def make_problem(rng, shape, model, weights, boundary, *, doubt=False, ceiling=False, kind=float):
+def make_problem(rng, shape, model, weights, boundary, *, sparsity_map=False, upper_bound=False, kind=float):
     Y = rng.random(shape).astype(kind)
     return Problem(
         Y,
         weights,
         model,
         boundary,
-        ceiling=(Y * rng.random(shape)).astype(kind) if ceiling else None,
-        doubt=(3 * rng.random(shape)).astype(kind) if doubt else None,
+        upper_bound=(Y * rng.random(shape)).astype(kind) if upper_bound else None,
+        sparsity_map=(3 * rng.random(shape)).astype(kind) if sparsity_map else None,
     )
 
 
@@ -171,13 +172,13 @@ def test_halo_is_as_wide_as_iterations_are_many(host, boundary, iterations, rng)
     assert_same(got, want, atol=1e-13)
 
 
-@pytest.mark.parametrize("doubt", [False, True])
-@pytest.mark.parametrize("ceiling", [False, True])
+@pytest.mark.parametrize("sparsity_map", [False, True])
+@pytest.mark.parametrize("upper_bound", [False, True])
 @pytest.mark.parametrize("model", ["rain", "signed"])
 @pytest.mark.parametrize("kind", [np.float32, np.float64])
-def test_sweep_knows_doubt_and_ceiling_in_both_precisions(host, kind, model, doubt, ceiling, rng):
+def test_sweep_knows_doubt_and_ceiling_in_both_precisions(host, kind, model, sparsity_map, upper_bound, rng):
     problem = make_problem(
-        rng, (31, 29), model, RAIN, "reflecting", doubt=doubt, ceiling=ceiling, kind=kind
+        rng, (31, 29), model, RAIN, "reflecting", sparsity_map=sparsity_map, upper_bound=upper_bound, kind=kind
     )
     steps, state = PrimalDual().steps(RAIN), far_along(problem)
     want = state
@@ -211,12 +212,12 @@ def test_no_iterations_change_nothing(host, rng):
 
 
 def test_sweep_takes_arrays_in_any_memory_order(host, rng):
-    plain = make_problem(rng, (13, 17), "rain", RAIN, "reflecting", doubt=True, ceiling=True)
+    plain = make_problem(rng, (13, 17), "rain", RAIN, "reflecting", sparsity_map=True, upper_bound=True)
     turned = replace(
         plain,
         Y=np.asfortranarray(plain.Y),
-        doubt=np.repeat(plain.doubt, 2, axis=1)[:, ::2],
-        ceiling=plain.ceiling[::-1][::-1],
+        sparsity_map=np.repeat(plain.sparsity_map, 2, axis=1)[:, ::2],
+        upper_bound=plain.upper_bound[::-1][::-1],
     )
     steps, state = PrimalDual().steps(RAIN), far_along(plain)
     want = step(plain, steps, state)
@@ -249,7 +250,7 @@ def test_what_another_method_leaves_is_a_start_and_has_a_certificate(host, rainy
 def some_work(launcher, rng_seed=5):
     """Every kernel once or more; all that it leaves."""
     rng = np.random.default_rng(rng_seed)
-    problem = make_problem(rng, (40, 37), "rain", RAIN, "reflecting", doubt=True, kind=np.float32)
+    problem = make_problem(rng, (40, 37), "rain", RAIN, "reflecting", sparsity_map=True, kind=np.float32)
     state = _cupy.advance(
         problem, PrimalDual().steps(RAIN), far_along(problem), 5, launcher=launcher, plan=SMALL
     )
@@ -304,7 +305,7 @@ def test_estimate_and_certificate_are_those_of_the_formulas(
     host, shape, model, weights, boundary, rng
 ):
     problem = make_problem(
-        rng, shape, model, weights, boundary, doubt=weights.lam_r > 0, ceiling=True
+        rng, shape, model, weights, boundary, sparsity_map=weights.lam_r > 0, upper_bound=True
     )
     duals = Duals(*rng.normal(scale=0.1, size=(4, *shape)))
     state = State(rng.normal(size=shape), duals)
@@ -319,7 +320,7 @@ def test_estimate_and_certificate_are_those_of_the_formulas(
 
 
 def _formula_estimate(problem, state):
-    from udg.certificate import divergence
+    from udg.model.duality import divergence
 
     R = problem.feasible(state.R)
     return problem.Y - R - divergence(problem, state.duals), R
@@ -415,7 +416,7 @@ def test_batch_gives_each_image_its_own_minimum(host, rainy, model, weights, ext
         Y = rainy[4 * index : 4 * index + 20, 7 * index : 7 * index + 23].astype(float)
         problem = Problem(Y, weights.scaled(factor), model)
         if extras and index:
-            problem = replace(problem, doubt=3 * rng.random(Y.shape))
+            problem = replace(problem, sparsity_map=3 * rng.random(Y.shape))
         problems.append(problem)
     alone = [minimize(problem, PrimalDual(), tol=5e-3) for problem in problems]
     together = _cupy.minimize_batch(problems, PrimalDual(), 5e-3, 5000, host, SMALL)

@@ -1,4 +1,4 @@
-"""Where rain is in doubt: crowds, lines that are no streaks, and what is faint."""
+"""Where rain is in sparsity_map: crowds, lines that are no streaks, and what is faint."""
 
 import json
 from importlib.resources import files
@@ -8,30 +8,30 @@ import pytest
 from scipy.ndimage import gaussian_filter, gaussian_filter1d, uniform_filter1d
 
 import udg
-from udg import doubt
-from udg.doubt import (
-    Crowding,
-    Surroundings,
-    Traits,
+from udg.detection import doubt
+from udg.detection.doubt import (
+    RainDensity,
+    LocalDensity,
+    StreakFeatures,
     _bilinear,
     activity,
-    doubts,
-    even_odds,
+    sparsity_maps,
+    logit_threshold,
     likeness,
-    log_odds,
+    streak_logit,
     reweighting,
-    traits,
-    usual_on,
+    streak_features,
+    expected_density,
 )
-from udg.image import prepare
-from udg.settings import find_direction, for_picture, understood
+from udg.imaging.image import prepare
+from udg.pipeline.options import find_direction, for_picture, understood
 
 
 def suspicion(rain, scene, angle=0.0):
     """Doubt of a whole picture."""
-    crowding = Crowding(rain.shape, angle)
-    crowding.add(0, rain, scene + rain)
-    return crowding.around(slice(0, rain.shape[0]), slice(0, rain.shape[1])).doubt()
+    density = RainDensity(rain.shape, angle)
+    density.add(0, rain, scene + rain)
+    return density.around(slice(0, rain.shape[0]), slice(0, rain.shape[1])).sparsity_factor()
 
 
 def test_even_rain_is_not_doubted():
@@ -42,20 +42,20 @@ def test_even_rain_is_not_doubted():
 def test_what_is_in_one_place_is_doubted():
     rain = np.full((320, 480), 0.02, np.float32)
     rain[200:300, 300:450] = 0.3
-    doubt = suspicion(rain, np.full_like(rain, 0.5))
-    assert doubt.shape == rain.shape
-    assert doubt[250, 375] > 3
-    assert (doubt[:120, :200] == 1).all()
-    assert (doubt >= 1).all()
+    sparsity_map = suspicion(rain, np.full_like(rain, 0.5))
+    assert sparsity_map.shape == rain.shape
+    assert sparsity_map[250, 375] > 3
+    assert (sparsity_map[:120, :200] == 1).all()
+    assert (sparsity_map >= 1).all()
 
 
 def test_little_rain_is_doubted_where_the_scene_is_busy(rng):
     rain = np.full((320, 480), 0.02, np.float32)
     scene = np.full_like(rain, 0.5)
     scene[:, 240:] += 0.4 * rng.random((320, 240), np.float32)
-    doubt = suspicion(rain, scene)
-    assert (doubt[:, :120] == 1).all()
-    assert (doubt[:, 360:] > 1.5).all()
+    sparsity_map = suspicion(rain, scene)
+    assert (sparsity_map[:, :120] == 1).all()
+    assert (sparsity_map[:, 360:] > 1.5).all()
     assert (suspicion(10 * rain, scene) == 1).all()
     upright = np.broadcast_to(scene[:1], scene.shape)
     assert (suspicion(rain, upright) == 1).all()
@@ -73,16 +73,16 @@ def test_more_rain_is_usual_on_dark_ground(rng):
     ground = rng.uniform(0, 0.5, (12, 18))
     for air in (0.6, 1.0):
         density = 0.1 * (air - ground)
-        np.testing.assert_allclose(usual_on(ground, density), density, rtol=0.03)
+        np.testing.assert_allclose(expected_density(ground, density), density, rtol=0.03)
         assert suspicion_of_dark_half(air) < 1.1
     even = np.full_like(ground, 0.1)
-    np.testing.assert_allclose(usual_on(ground, even), even, rtol=0.02)
+    np.testing.assert_allclose(expected_density(ground, even), even, rtol=0.02)
     brighter = 0.1 + 0.2 * ground  # which no light of the air explains
-    np.testing.assert_allclose(usual_on(ground, brighter), brighter.mean(), rtol=0.02)
+    np.testing.assert_allclose(expected_density(ground, brighter), brighter.mean(), rtol=0.02)
 
 
 def suspicion_of_dark_half(air):
-    """Most doubt of rain that is four times as dense on the dark half of a picture."""
+    """Most sparsity_map of rain that is four times as dense on the dark half of a picture."""
     scene = np.full((320, 480), air - 0.4, np.float32)
     scene[:, 240:] = air - 0.1
     return suspicion(0.1 * (air - scene), scene).max()
@@ -107,13 +107,13 @@ def test_crowding_does_not_depend_on_how_rows_come(rng):
     rain = rng.random((160, 240)).astype(np.float32) ** 8
     rain[40:80, 30:110] += 0.5
     light = rain + rng.random((160, 240), np.float32)
-    in_strips = Crowding(rain.shape, 9.0)
+    in_strips = RainDensity(rain.shape, 9.0)
     for top in range(0, 160, 50):
         in_strips.add(top, rain[top : top + 50], light[top : top + 50])
     window = slice(20, 90), slice(15, 200)
     expected = suspicion(rain, light - rain, 9.0)
     assert expected.max() > 2
-    np.testing.assert_allclose(in_strips.around(*window).doubt(), expected[window], rtol=1e-4)
+    np.testing.assert_allclose(in_strips.around(*window).sparsity_factor(), expected[window], rtol=1e-4)
 
 
 def test_reweighting_frees_bright_rain_unless_in_doubt():
@@ -134,7 +134,7 @@ def test_bilinear_interpolation_is_exact_on_a_plane():
 
 @pytest.fixture(scope="module")
 def street():
-    """Light, brightest channel and rain of a scene with a pole, lettering and even rain."""
+    """Illuminant, brightest channel and rain of a scene with a pole, lettering and even rain."""
     rng = np.random.default_rng(4)
     scene = 0.3 + 0.2 * gaussian_filter(rng.random((200, 260)), 12) + np.zeros((200, 260))
     scene[:, 130:] += 0.25  # the edge of a wall
@@ -144,7 +144,7 @@ def street():
 
 def around(shape, density=0.02, busy=0.01, usual=0.02, streak=0.08):
     planes = (np.full(shape, value, np.float32) for value in (density, busy, usual))
-    return Surroundings(*planes, streak)
+    return LocalDensity(*planes, streak)
 
 
 def test_traits_are_as_their_definition(rng):
@@ -153,7 +153,7 @@ def test_traits_are_as_their_definition(rng):
     R = (Y * rng.random(Y.shape) ** 4).astype(np.float32)
     brightest = np.minimum(1, Y + 0.2 * rng.random(Y.shape)).astype(np.float32)
     here = around(Y.shape, 0.03, 0.05, 0.02, 0.09)
-    got = traits(Y, R, brightest, here)
+    got = streak_features(Y, R, brightest, here)
     grey, X = 2 / 255, Y - R
 
     def ratio(a, b):
@@ -193,7 +193,7 @@ def test_traits_are_as_their_definition(rng):
     ground, lowest = along(X, 5), np.zeros(Y.shape)
     for x in range(8, 52):
         lowest[:, x] = ground[:, x - 8 : x + 9].min(axis=1)
-    expected = Traits(
+    expected = StreakFeatures(
         np.full(Y.shape, ratio(0.03, 0.02)),
         np.full(Y.shape, ratio(0.05, 0.03)),
         ratio(R, 0.09),
@@ -211,7 +211,7 @@ def test_traits_are_as_their_definition(rng):
         ratio(ground - lowest, along(R, 5)),
     )
     inner = slice(40, 100), slice(15, 45)
-    for name, one, other in zip(Traits._fields, got, expected, strict=True):
+    for name, one, other in zip(StreakFeatures._fields, got, expected, strict=True):
         np.testing.assert_allclose(one[inner], other[inner], rtol=2e-3, atol=2e-3, err_msg=name)
 
 
@@ -222,7 +222,7 @@ def test_what_is_around_a_line_tells_rain_from_a_scene():
     ground = np.full(rain.shape, 0.4, np.float32)
 
     def medians(Y, R):
-        return Traits(*(float(np.median(trait[inner])) for trait in traits(Y, R, Y, here)))
+        return StreakFeatures(*(float(np.median(trait[inner])) for trait in streak_features(Y, R, Y, here)))
 
     streaks = medians(ground + rain, rain)
     bars = np.where(np.arange(200) % 12 < 6, 0.2, -0.2).astype(np.float32) + 0 * rain
@@ -242,13 +242,13 @@ def test_what_is_around_a_line_tells_rain_from_a_scene():
 
 
 def test_log_odds_are_the_regression_in_the_file(rng):
-    model = json.loads((files("udg") / "assets" / "likeness.json").read_text(encoding="utf-8"))
-    assert tuple(model["traits"]) == Traits._fields
-    x = rng.normal(size=(50, len(Traits._fields)))
+    model = json.loads((files("udg.detection") / "streak_classifier.json").read_text(encoding="utf-8"))
+    assert tuple(model["streak_features"]) == StreakFeatures._fields
+    x = rng.normal(size=(50, len(StreakFeatures._fields)))
     scaled = np.clip((x - model["centre"]) / model["scale"], -3, 3)
     inner = np.tanh(scaled @ np.transpose(model["inner"]) + model["inner_bias"])
     expected = inner @ model["outer"] + model["bias"]
-    got = log_odds(Traits(*(x.T.reshape(-1, 5, 10).astype(np.float32))))
+    got = streak_logit(StreakFeatures(*(x.T.reshape(-1, 5, 10).astype(np.float32))))
     np.testing.assert_allclose(got.ravel(), expected, rtol=1e-4, atol=1e-4)
 
 
@@ -256,7 +256,7 @@ def test_the_surer_the_less_doubt():
     doubt_of = likeness(np.linspace(-8, 8, 33))
     assert (np.diff(doubt_of) <= 0).all()
     assert doubt_of[[0, -1]] == pytest.approx([30, 0.1])
-    assert likeness(np.array(even_odds())) == pytest.approx(1)
+    assert likeness(np.array(logit_threshold())) == pytest.approx(1)
     assert likeness(np.array(0.25), even=0.25) == pytest.approx(1)
     one = np.array(-0.5)
     faint = [likeness(one, lam_r) for lam_r in (0.0, 1e-3, 5e-3, 1e-2, 1.0)]
@@ -265,26 +265,26 @@ def test_the_surer_the_less_doubt():
 
 
 def test_where_all_lines_surely_are_rain_a_line_has_to_be_surer():
-    looks = [even_odds(looks) for looks in (-3, 0, 0.2, 0.4, 3)]
+    looks = [logit_threshold(looks) for looks in (-3, 0, 0.2, 0.4, 3)]
     assert looks == sorted(looks)
     assert looks[0] == pytest.approx(-0.3)
     assert looks[-1] == pytest.approx(0.4)
     assert looks[1] < looks[2] < looks[3]
-    levels = [even_odds(0.0, level) for level in (1, 0.9, 0.7, 0.5, 0.1)]
+    levels = [logit_threshold(0.0, level) for level in (1, 0.9, 0.7, 0.5, 0.1)]
     assert levels == sorted(levels)
     assert levels[-2] == levels[-1] == 0.4
 
 
 def test_pictures_and_tiles_are_judged_by_their_lines(monkeypatch):
-    """Every doubt has the even odds of the whole picture's looks, unless it was not looked at."""
+    """Every sparsity_map has the even odds of the whole picture's looks, unless it was not looked at."""
     y, x = np.mgrid[:240, :320] / np.float32(320)
     clean = np.stack([0.3 + 0.2 * x, 0.3 + 0.2 * y, 0.3 + 0.1 * x], axis=2)
     rainy = udg.synthesize(clean, angle=8, density=0.06, seed=1).rainy
     image = prepare(rainy)
     settings = understood(dict.fromkeys(("tau", "lam_x", "lam_y", "lam_r"))).settings
     direction = find_direction(image, for_picture(settings, image), "auto")
-    expected = even_odds(direction.looks, direction.level)
-    assert abs(expected - even_odds()) > 0.05
+    expected = logit_threshold(direction.looks, direction.level)
+    assert abs(expected - logit_threshold()) > 0.05
     seen = []
 
     def record(*given):
@@ -292,7 +292,7 @@ def test_pictures_and_tiles_are_judged_by_their_lines(monkeypatch):
         return doubts(*given)
 
     for module in ("solver", "tiles"):
-        monkeypatch.setattr(f"udg.{module}.doubts", record)
+        monkeypatch.setattr(f"udg.{module}.sparsity_maps", record)
     udg.solve(rainy, n_layers=1)
     assert seen == pytest.approx([expected] * 2)
     seen.clear()
@@ -301,7 +301,7 @@ def test_pictures_and_tiles_are_judged_by_their_lines(monkeypatch):
     assert seen == pytest.approx([expected] * len(seen), abs=0.02)
     seen.clear()
     udg.solve(rainy, angle=8)
-    assert seen == pytest.approx([even_odds()] * 2)
+    assert seen == pytest.approx([logit_threshold()] * 2)
 
 
 def test_streaks_are_likelier_than_lines_that_are_none(street):
@@ -313,7 +313,7 @@ def test_streaks_are_likelier_than_lines_that_are_none(street):
     bright[60:140, 60:62] = 0.6
     found = np.maximum(rain, np.maximum(edge, bright))
     Y = np.minimum(1, scene + found)
-    odds = log_odds(traits(Y, found, Y, around(shape, found.mean(), 0.004, found.mean())))
+    odds = streak_logit(streak_features(Y, found, Y, around(shape, found.mean(), 0.004, found.mean())))
     streaks = (rain > 0.05) & (edge + bright == 0)
     streaks[:, 110:150] = False
     assert np.median(odds[streaks]) > np.median(odds[edge > 0]) + 1
@@ -332,7 +332,7 @@ def test_doubts_do_not_depend_on_bands(street, monkeypatch):
 
 
 def test_lettering_is_spared():
-    """The word keeps more of its light than a solver has that never doubts lines' looks."""
+    """The word keeps more of its light than a solver has that never sparsity_maps lines' looks."""
     from PIL import Image, ImageDraw, ImageFont
 
     clean = np.full((180, 320), 0.35, np.float32)
@@ -345,6 +345,6 @@ def test_lettering_is_spared():
     lost = {}
     with pytest.MonkeyPatch.context() as patch:
         lost["doubting"] = udg.solve(rainy, angle=0).rain[word > 0.9].mean()
-        patch.setattr(doubt, "likeness", lambda odds, *_: np.ones_like(odds))
+        patch.setattr(sparsity_map, "likeness", lambda odds, *_: np.ones_like(odds))
         lost["trusting"] = udg.solve(rainy, angle=0).rain[word > 0.9].mean()
     assert lost["doubting"] < 0.7 * lost["trusting"]

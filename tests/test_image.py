@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from udg import InvalidImage
-from udg.image import Light, balanced, light_colour, prepare
+from udg.imaging.image import Illuminant, balanced, estimate_illuminant, prepare
 
 
 def test_luma_is_bt601_full_range():
@@ -111,7 +111,7 @@ def test_values_outside_a_given_range_are_refused():
 def test_a_channel_without_light_is_told_from_coloured_things(rng):
     white = 0.2 + 0.6 * rng.random((40, 60, 3), dtype=np.float32) ** 0.3
     sodium = white * np.float32([1, 0.5, 0.04])
-    (red, green, none), (*_, blue) = light_colour(sodium)
+    (red, green, none), (*_, blue) = estimate_illuminant(sodium)
     assert red == 1
     assert 0.4 < green < 0.6
     assert none == 0
@@ -128,12 +128,12 @@ def test_a_channel_without_light_is_told_from_coloured_things(rng):
         0.02 * sodium,
         np.repeat(white[..., :1], 3, 2),
     ):
-        assert light_colour(usual) is None
+        assert estimate_illuminant(usual) is None
 
 
 def test_the_light_is_white_again_without_its_colour(rng):
     white = 0.2 + 0.5 * rng.random((20, 30, 3), dtype=np.float32)
-    light = Light((1.0, 0.5, 0.0), (1.0, 0.5, 0.04))
+    light = Illuminant((1.0, 0.5, 0.0), (1.0, 0.5, 0.04))
     sodium = white * np.float32(light.rain)
     expected = white[:, :, :2].min(axis=2)
     np.testing.assert_allclose(prepare(sodium).darkest(light), expected, rtol=1e-6)

@@ -10,8 +10,8 @@ import reference
 from udg import PAPER_WEIGHTS, Alternating, InvalidInput, Joint, PrimalDual, Problem, Weights
 from udg.admm import alternating as alternating_module
 from udg.admm import joint as joint_module
-from udg.iteration import minimize
-from udg.method import Estimate
+from udg.optim.loop import minimize
+from udg.optim.method import Estimate
 from udg.primal_dual.method import State, step
 
 RAIN = Weights(tau=0.02, lam_x=0.15, lam_y=0.05, lam_r=0.01)
@@ -44,7 +44,7 @@ def test_alternation_reaches_the_same_minimum(boundary, rainy):
 def test_doubt_and_ceiling_are_the_same_for_all_methods(model, rainy, rng):
     """Against linear programming's view of them: weights of |R| and bounds, pixel by pixel."""
     Y = rainy[:10, :9].astype(float)
-    problem = Problem(Y, RAIN, model, doubt=4 * rng.random(Y.shape), ceiling=0.3 * Y)
+    problem = Problem(Y, RAIN, model, sparsity_map=4 * rng.random(Y.shape), upper_bound=0.3 * Y)
     exact = reference.exact_minimum(problem)
     for method in (PrimalDual(), Joint()):
         found = minimize(problem, method, tol=2e-5, max_iter=40_000)
@@ -82,10 +82,10 @@ def test_several_iterations_a_sweep_equal_one_at_a_time(
     from udg.primal_dual import _numba
 
     shape = (23, 14)
-    doubt, ceiling = rng.uniform(0.5, 2, shape), rng.random(shape)
+    sparsity_map, upper_bound = rng.uniform(0.5, 2, shape), rng.random(shape)
     problem = Problem(rng.random(shape), weights, model, boundary)
     if model == "rain":
-        problem = replace(problem, doubt=doubt, ceiling=ceiling)
+        problem = replace(problem, sparsity_map=sparsity_map, upper_bound=upper_bound)
     method = PrimalDual()
     steps, twin, swept = method.steps(weights), *(method.start(problem, None) for _ in range(2))
     for _ in range(17):
@@ -96,7 +96,7 @@ def test_several_iterations_a_sweep_equal_one_at_a_time(
 
 
 def _portable_estimate(problem, state):
-    from udg.certificate import divergence
+    from udg.model.duality import divergence
 
     R = problem.feasible(state.R)
     return problem.Y - R - divergence(problem, state.duals), R

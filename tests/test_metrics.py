@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from numpy.testing import assert_allclose
 
 from udg.errors import InvalidImage, InvalidInput
-from udg.metrics import _luma, psnr_rgb, psnr_y, ssim_y
+from udg.quality.metrics import _luma, psnr_rgb, psnr_y, ssim_y
 
 METRICS = [psnr_y, ssim_y, psnr_rgb]
 
@@ -221,5 +221,5 @@ def test_ssim_needs_room_for_its_window(shape):
 
 
 def test_scikit_image_is_imported_only_when_used():
-    check = "import sys, udg.metrics; sys.exit('skimage' in sys.modules)"
+    check = "import sys, udg.quality.metrics; sys.exit('skimage' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", check], check=False).returncode == 0

@@ -25,7 +25,7 @@ def tensor(plane: np.ndarray) -> torch.Tensor:
     return torch.from_numpy(plane)[None, None]
 
 
-def exact(R, Y, w, gamma, doubt):
+def exact(R, Y, w, gamma, sparsity_map):
     """The same by Clarabel."""
     Dx, Dy = (reference.difference_matrix(Y.shape, axis, "reflecting") for axis in (0, 1))
     y, v = Y.ravel(), cp.Variable(Y.size)
@@ -33,7 +33,7 @@ def exact(R, Y, w, gamma, doubt):
         w.lam_x * cp.norm1(Dx @ v)
         + w.lam_y * cp.norm1(Dy @ (v - y))
         + w.tau * (cp.norm1(Dx @ (y - v)) + cp.norm1(Dy @ (y - v)))
-        + w.lam_r * doubt.ravel() @ cp.abs(v)
+        + w.lam_r * sparsity_map.ravel() @ cp.abs(v)
         + cp.sum_squares(v - R.ravel()) / (2 * gamma)
     )
     cp.Problem(cp.Minimize(energy), [v >= 0, v <= y]).solve(solver=cp.CLARABEL)
@@ -42,11 +42,11 @@ def exact(R, Y, w, gamma, doubt):
 
 @pytest.mark.parametrize("gamma", [0.3, 5.0])
 def test_proximal_point_is_that_of_an_interior_point_solver(Y, rng, gamma):
-    R, doubt = 0.4 * rng.random(Y.shape) - 0.1, 3 * rng.random(Y.shape)
+    R, sparsity_map = 0.4 * rng.random(Y.shape) - 0.1, 3 * rng.random(Y.shape)
     found = proximal_rain(
-        tensor(R), tensor(Y), WEIGHTS, gamma, iterations=3000, doubt=tensor(doubt)
+        tensor(R), tensor(Y), WEIGHTS, gamma, iterations=3000, sparsity_map=tensor(sparsity_map)
     )
-    np.testing.assert_allclose(found[0, 0], exact(R, Y, WEIGHTS, gamma, doubt), atol=1e-3)
+    np.testing.assert_allclose(found[0, 0], exact(R, Y, WEIGHTS, gamma, sparsity_map), atol=1e-3)
 
 
 def test_each_image_has_its_own(Y, rng):

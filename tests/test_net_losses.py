@@ -17,7 +17,7 @@ from udg.net import (
     rain_loss,
     self_loss,
 )
-from udg.objective import fidelity, magnitude, variation, variation_across, variation_along
+from udg.model.energy import fidelity, magnitude, variation, variation_across, variation_along
 
 ALL = LossWeights(**{field.name: 0.1 * (n + 1) for n, field in enumerate(fields(LossWeights))})
 

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-import udg.rotation
+import udg.imaging.geometry
 from udg.errors import InvalidInput
 from udg.net import inside, rotate, unrotate
 
@@ -20,17 +20,17 @@ def batch(planes: np.ndarray) -> torch.Tensor:
 @pytest.mark.parametrize("angle", ANGLES)
 def test_same_as_the_solvers_rotation(shape, angle, rng):
     picture = rng.random(shape)
-    turned, expected = rotate(batch(picture), angle), udg.rotation.rotate(picture, angle)
+    turned, expected = rotate(batch(picture), angle), udg.imaging.geometry.rotate(picture, angle)
     np.testing.assert_allclose(turned[0, 0], expected, atol=1e-9)
     back = unrotate(turned, angle, shape)
-    np.testing.assert_allclose(back[0, 0], udg.rotation.unrotate(expected, angle, shape), atol=1e-9)
+    np.testing.assert_allclose(back[0, 0], udg.imaging.geometry.unrotate(expected, angle, shape), atol=1e-9)
 
 
 def test_single_precision_is_enough_for_large_pictures(rng):
     picture = rng.random((300, 1500))
     turned = rotate(batch(picture.astype(np.float32)), 12.0)
     assert turned.dtype == torch.float32
-    np.testing.assert_allclose(turned[0, 0], udg.rotation.rotate(picture, 12.0), atol=2e-3)
+    np.testing.assert_allclose(turned[0, 0], udg.imaging.geometry.rotate(picture, 12.0), atol=2e-3)
 
 
 def test_an_angle_for_each_image(rng):
@@ -44,7 +44,7 @@ def test_an_angle_for_each_image(rng):
 
 
 def test_default_frame_holds_every_image():
-    frames = [udg.rotation.rotated_shape((20, 50), angle) for angle in (0.0, 30.0, -40.0)]
+    frames = [udg.imaging.geometry.rotated_shape((20, 50), angle) for angle in (0.0, 30.0, -40.0)]
     turned = rotate(torch.rand(3, 1, 20, 50), torch.tensor([0.0, 30.0, -40.0]))
     assert tuple(turned.shape[-2:]) == tuple(np.max(frames, axis=0))
 
@@ -94,7 +94,7 @@ def test_the_spline_passes_through_the_pixels(shape, rng):
 @pytest.mark.parametrize("angle", ANGLES)
 @pytest.mark.parametrize("shape", SHAPES[:3])
 def test_inside_is_where_the_picture_is(shape, angle):
-    frame = udg.rotation.rotated_shape(shape, angle)
+    frame = udg.imaging.geometry.rotated_shape(shape, angle)
     row, column = (
         index - (size - 1) / 2 for index, size in zip(np.indices(frame), frame, strict=True)
     )

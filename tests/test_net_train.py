@@ -21,7 +21,8 @@ import pytest
 import torch
 
 import udg
-from udg import Diverged, FileError, InvalidInput, files
+from udg import Diverged, FileError, InvalidInput
+from udg.io import raster
 from udg.net import (
     AUTHORS_LOSS,
     AUTHORS_TRAINING,
@@ -149,18 +150,18 @@ def test_crowded_rain_is_doubted():
     pictures = [TrainingPicture("fence", plane + 0.2), TrainingPicture("dry", plane[:, :30] * 0)]
     net = UDGNet(TINY).eval()
     net.rain.forward = lambda Y: 0.9 * (Y - 0.2)
-    doubted = _doubted(pictures, _crowded(net, pictures))
-    doubt = doubted[0].doubt
-    assert doubt.shape == (1, 80, 120)
-    assert doubt[..., :30].min() > 1.5
-    assert doubt[..., 90:].max() < 1.1
-    assert doubted[1].doubt.max() == 1
-    crowding = udg.doubt.Crowding((80, 120), 0.0)
-    crowding.add(0, 0.9 * plane[0].numpy(), (plane[0] + 0.2).numpy())
-    expected = crowding.around(slice(0, 80), slice(0, 120)).doubt()
-    np.testing.assert_allclose(doubt[0], expected, rtol=1e-3)
-    crops = Sampler(doubted[:1], 32, flips=False).batch(0, 2)
-    assert crops.doubts.shape == crops.images.shape
+    reweighted = _doubted(pictures, _crowded(net, pictures))
+    sparsity_map = reweighted[0].sparsity_map
+    assert sparsity_map.shape == (1, 80, 120)
+    assert sparsity_map[..., :30].min() > 1.5
+    assert sparsity_map[..., 90:].max() < 1.1
+    assert reweighted[1].sparsity_map.max() == 1
+    density = udg.detection.doubt.RainDensity((80, 120), 0.0)
+    density.add(0, 0.9 * plane[0].numpy(), (plane[0] + 0.2).numpy())
+    expected = density.around(slice(0, 80), slice(0, 120)).sparsity_factor()
+    np.testing.assert_allclose(sparsity_map[0], expected, rtol=1e-3)
+    crops = Sampler(reweighted[:1], 32, flips=False).batch(0, 2)
+    assert crops.sparsity_maps.shape == crops.images.shape
 
 
 def test_settings_of_the_run_are_the_default_when_resuming(uninterrupted, tmp_path):
@@ -510,11 +511,11 @@ def test_the_envelope_takes_the_place_of_the_energy(monkeypatch):
     )  # fmt: skip
     module, weighed = sys.modules["udg.net.train"], []
 
-    def reweighting(rain, doubt, lam_r):
+    def reweighting(rain, sparsity_map, lam_r):
         weighed.append(lam_r)
         assert rain.min() >= 0
-        assert doubt.min() > 0.99
-        return doubt
+        assert sparsity_map.min() > 0.99
+        return sparsity_map
 
     monkeypatch.setattr(module, "reweighting", reweighting)
     rows = run(config=config).history
@@ -707,7 +708,7 @@ def test_what_a_run_leaves(tmp_path):
     with (tmp_path / "log.csv").open() as file:
         rows = [{name: float(u) for name, u in row.items() if u} for row in csv.DictReader(file)]
     assert rows == result.history
-    assert files.read(tmp_path / "samples.png").pixels.shape == (2 * 16, 4 * 16)
+    assert raster.read(tmp_path / "samples.png").pixels.shape == (2 * 16, 4 * 16)
     assert result.path == tmp_path
 
 
@@ -736,7 +737,7 @@ def test_curves_and_events(tmp_path, monkeypatch):
         sys.modules, "torch.utils.tensorboard", SimpleNamespace(SummaryWriter=Board)
     )
     result = run(tmp_path)
-    assert files.read(tmp_path / "learning.png").pixels.shape[:2] == (480, 840)
+    assert raster.read(tmp_path / "learning.png").pixels.shape[:2] == (480, 840)
     assert boards[0] == ("begin", str(tmp_path / "events"), 1)
     for row in result.history:
         for name in ("loss", "lr", "lam_x"):

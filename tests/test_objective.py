@@ -8,7 +8,7 @@ import torch
 
 import udg
 from udg import PAPER_WEIGHTS, InvalidInput, Problem, Weights, objective
-from udg.objective import shrink
+from udg.model.energy import shrink
 
 BOUNDARIES = ("reflecting", "periodic")
 WEIGHTS = Weights(tau=0.02, lam_x=0.3, lam_y=0.1, lam_r=0.05)

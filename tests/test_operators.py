@@ -6,8 +6,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from reference import difference_matrix
 
-from udg.operators import across, across_adjoint, along, along_adjoint, spectra
-from udg.transforms import Transform
+from udg.model.operators import across, across_adjoint, along, along_adjoint, spectra
+from udg.model.transforms import Transform
 
 BOUNDARIES = ("reflecting", "periodic")
 SHAPES = [(4, 6), (5, 3), (1, 7), (8, 1), (2, 2), (1, 1)]

@@ -39,7 +39,7 @@ def small() -> np.ndarray:
 
 
 @pytest.fixture(scope="module")
-def minimum(small: np.ndarray) -> udg.iteration.Minimum:
+def minimum(small: np.ndarray) -> udg.optim.loop.Minimum:
     """The minimum in float64, proven to 1e-6."""
     problem = udg.Problem(small.astype(np.float64), WEIGHTS, "rain")
     found = udg.minimize(problem, udg.PrimalDual(primal_step=0.05), tol=1e-6, max_iter=50_000)
@@ -65,7 +65,7 @@ def load(peers: ModuleType, name: str) -> ModuleType:
     ],
 )
 def test_an_iterative_peer_comes_near_the_same_minimum(
-    peers: ModuleType, small: np.ndarray, minimum: udg.iteration.Minimum, name: str
+    peers: ModuleType, small: np.ndarray, minimum: udg.optim.loop.Minimum, name: str
 ) -> None:
     """Within 1e-3 with the middle one of its options; but for float32 sums, never under it."""
     peer = load(peers, name)
@@ -96,7 +96,7 @@ def test_a_peer_returns_what_it_showed_last(
 
 @pytest.mark.parametrize("name", ["CVXPY Clarabel", "CVXPY SCS"])
 def test_a_cone_solver_comes_near_the_same_minimum(
-    peers: ModuleType, small: np.ndarray, minimum: udg.iteration.Minimum, name: str
+    peers: ModuleType, small: np.ndarray, minimum: udg.optim.loop.Minimum, name: str
 ) -> None:
     peer = load(peers, name)
     X, R, seconds = peer.solve(small, WEIGHTS, peer.TOLERANCES[-1])

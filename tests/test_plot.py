@@ -176,7 +176,7 @@ def test_gradient_histograms_refuse(streaks):
 
 
 def test_angle_curve_shows_the_answer_and_its_confidence(streaks, result):
-    curve = udg.angle.angle_curve(streaks[0])
+    curve = udg.detection.angle.angle_curve(streaks[0])
     for given in (streaks[0], result, curve):
         ax = udg.plot.angle_curve(given)
         line, answer = ax.get_lines()[:2]

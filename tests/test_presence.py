@@ -3,32 +3,32 @@ import pytest
 from skimage import data
 
 import udg
-from udg.image import prepare
-from udg.presence import (
+from udg.imaging.image import prepare
+from udg.detection.rain_level import (
     Evidence,
     adapted,
-    caution,
+    uncertainty,
     contrast,
     evidence,
-    heavier,
-    level_of,
+    for_heavy_rain,
+    level_from_logit,
 )
 
 
 def test_level_runs_from_dry_to_wet():
-    levels = [level_of(score) for score in (-100, -2.1, 0, 2.5, 100)]
+    levels = [level_from_logit(score) for score in (-100, -2.1, 0, 2.5, 100)]
     assert levels[:2] == [0, 0]
     assert 0 < levels[2] < 1
     assert levels[3:] == [1, 1]
 
 
 def test_level_falls_with_what_is_at_stake():
-    levels = [level_of(0.0, amount) for amount in (4e-3, 7e-3, 9e-3)]
-    assert levels[0] > levels[1] == level_of(0.0) > levels[2]
-    assert level_of(0.0, 4e-3) == pytest.approx(level_of(np.log(2), 8e-3))  # odds against amount
-    assert level_of(0.0, 1e-3) == level_of(0.0, 2e-3)
-    assert level_of(0.0, 2e-2) == level_of(0.0, 4e-2)
-    assert level_of(-np.inf, 1e-5) == 0
+    levels = [level_from_logit(0.0, amount) for amount in (4e-3, 7e-3, 9e-3)]
+    assert levels[0] > levels[1] == level_from_logit(0.0) > levels[2]
+    assert level_from_logit(0.0, 4e-3) == pytest.approx(level_from_logit(np.log(2), 8e-3))  # odds against amount
+    assert level_from_logit(0.0, 1e-3) == level_from_logit(0.0, 2e-3)
+    assert level_from_logit(0.0, 2e-2) == level_from_logit(0.0, 4e-2)
+    assert level_from_logit(-np.inf, 1e-5) == 0
 
 
 def test_score_grows_with_what_speaks_for_rain():
@@ -78,20 +78,20 @@ def test_evidence_of_width_and_unlike():
     assert single.unlike > thin.unlike + 0.5
 
 
-def test_evidence_of_looks_and_fan():
-    """Streaks look like streaks, strokes of letters do not; whether a fan is told counts."""
+def test_evidence_of_looks_and_convergence():
+    """Streaks look like streaks, strokes of letters do not; whether a convergence is told counts."""
     ground = np.full((160, 240), 0.3, np.float32)
     rain = udg.render_streaks(ground.shape, angle=0, density=0.08, length=30, spread=0.6, seed=4)
     page = (data.page() / 255).astype(np.float32)
     rainy, printed = (prepare(u) for u in (np.clip(ground + 0.4 * rain, 0, 1), page))
     assert evidence(rainy, 0.0, 0.5).looks > evidence(printed, 0.0, 0.5).looks + 2
-    assert [evidence(rainy, 0.0, 0.5, fan=fan).fan for fan in (0.0, -4.0)] == [0, 1]
+    assert [evidence(rainy, 0.0, 0.5, convergence=convergence).convergence for convergence in (0.0, -4.0)] == [0, 1]
 
 
 def test_weights_follow_how_much_rain_there_is():
     usual = udg.RAIN_WEIGHTS
-    assert heavier(usual, 0.0) == heavier(usual, 0.03) == usual
-    more, most = heavier(usual, 0.04), heavier(usual, 0.5)
+    assert for_heavy_rain(usual, 0.0) == for_heavy_rain(usual, 0.03) == usual
+    more, most = for_heavy_rain(usual, 0.04), for_heavy_rain(usual, 0.5)
     assert (more.tau, more.lam_y) == (usual.tau, usual.lam_y)
     assert more.lam_x == pytest.approx(0.75 * usual.lam_x)
     assert more.lam_r == pytest.approx(0.75 * usual.lam_r)
@@ -107,8 +107,8 @@ def test_evidence_is_finite_without_features(shape):
 
 
 def test_caution_falls_to_none_with_certainty():
-    assert caution(1.0) == 1.0
-    assert caution(0.5) > caution(0.9) > 1
+    assert uncertainty(1.0) == 1.0
+    assert uncertainty(0.5) > uncertainty(0.9) > 1
 
 
 def test_contrast_scales_with_the_picture(rng):

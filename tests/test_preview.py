@@ -9,8 +9,8 @@ import pytest
 from PIL import Image
 
 import udg
-from udg.image import prepare
-from udg.preview import Preview, percent, picture_of, rain_gain
+from udg.imaging.image import prepare
+from udg.viz.preview import Preview, percent, picture_of, rain_gain
 
 
 @pytest.fixture(scope="module")

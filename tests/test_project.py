@@ -105,7 +105,7 @@ def test_import_is_light() -> None:
     loaded = subprocess.run(
         [sys.executable, "-c", program], env=environment, capture_output=True, text=True, check=True
     ).stdout.split()
-    assert "udg.solver" in loaded
+    assert "udg.pipeline.whole" in loaded
     heavy = {
         "click",
         "cupy",
@@ -222,7 +222,7 @@ def test_readme_names_the_defaults() -> None:
     said = dict(rows)
     weights = dataclasses.asdict(udg.RAIN_WEIGHTS)
     assert {name: float(said.pop(name)) for name in weights} == weights
-    assert int(said.pop("passes")) == udg.settings._DEFAULTS["rain"]["passes"]
+    assert int(said.pop("passes")) == udg.pipeline.options._DEFAULTS["rain"]["passes"]
     assert said.pop("n_layers") == "auto"
     parameters = inspect.signature(udg.solve).parameters
     assert said == {name: str(parameters[name].default) for name in said}

@@ -9,7 +9,7 @@ from scipy.ndimage import gaussian_filter, label
 from skimage.transform import rotate
 
 from udg.errors import InvalidImage, InvalidInput
-from udg.rain import _scatter, render_streaks, synthesize
+from udg.quality.synthesis import _scatter, render_streaks, synthesize
 
 ANGLES = [-90, -60, -45, -30, -12, -1, 0, 5, 12, 27, 45, 80]
 GAUSS = math.sqrt(math.pi / (4 * math.log(2)))  # area of a Gaussian of unit height and FWHM

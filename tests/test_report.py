@@ -15,11 +15,12 @@ from PIL import Image
 from skimage.data import astronaut
 
 import udg
-from udg import files, report
+from udg.batch import report
+from udg.io import raster
 from udg.batch import Outcome, Task
 from udg.cli import main
 from udg.errors import FileError
-from udg.preview import Preview
+from udg.viz.preview import Preview
 
 # A path that would end the script, and begin another, if it were not escaped.
 HOSTILE = "x<", 'script><img src=q onerror="document.title=1">&\'.png'
@@ -61,11 +62,11 @@ def batch_of_all_kinds(tmp_path_factory):
     folder = tmp_path_factory.mktemp("report")
     inside = folder / "rainy" / HOSTILE[0]
     inside.mkdir(parents=True)
-    files.write(folder / "rainy" / "a.png", scene())
-    files.write(folder / "rainy" / "deep.tif", scene(seed=1, dtype=np.uint16))
-    files.write(folder / "rainy" / "dry.png", np.full((150, 200, 3), 90, np.uint8))
+    raster.write(folder / "rainy" / "a.png", scene())
+    raster.write(folder / "rainy" / "deep.tif", scene(seed=1, dtype=np.uint16))
+    raster.write(folder / "rainy" / "dry.png", np.full((150, 200, 3), 90, np.uint8))
     (folder / "rainy" / "broken.jpg").write_bytes(b"no picture at all")
-    files.write(inside / HOSTILE[1], scene(seed=2))
+    raster.write(inside / HOSTILE[1], scene(seed=2))
     before = Path.cwd()
     os.chdir(folder)
     try:
@@ -127,8 +128,8 @@ def test_pictures_are_those_of_the_files(batch_of_all_kinds, page):
         assert {picture.shape for picture in shown.values()} == {(150, 200, 3)}
         assert entry["shown"] == entry["size"] == [200, 150]
         for name, place in (("before", "input"), ("after", "output")):
-            pixels = files.read(batch_of_all_kinds / entry[place]).pixels
-            expected = files.quantize(pixels, pixels.dtype, np.uint8)
+            pixels = raster.read(batch_of_all_kinds / entry[place]).pixels
+            expected = raster.quantize(pixels, pixels.dtype, np.uint8)
             # The least that 4:2:0 WebP at this quality keeps of one-pixel streaks.
             assert abs(shown[name] - entry["exposure"] * expected).mean() < 4
         difference = (shown["before"] - shown["after"]) * entry["gain"]
@@ -189,7 +190,7 @@ def folder(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     Path("rainy").mkdir()
     for number, name in enumerate(("a.png", "b.png")):
-        files.write(Path("rainy", name), scene(seed=number))
+        raster.write(Path("rainy", name), scene(seed=number))
     return tmp_path
 
 
@@ -198,7 +199,7 @@ class TestWays:
     def test_processes_send_pictures(self):
         call("derain", "rainy", "-o", "out", "--report", "p.html", "--jobs", "2")
         for entry in entries_of("p.html"):
-            expected = files.read(entry["input"]).pixels
+            expected = raster.read(entry["input"]).pixels
             assert abs(decoded(entry["pictures"]["before"]) - expected).mean() < 4
             assert entry["history"]
 
@@ -209,7 +210,7 @@ class TestWays:
         assert "history" not in entry
         for name, path in (("before", "rainy/a.png"), ("after", "a.png")):
             shown = decoded(entry["pictures"][name])
-            assert abs(shown - files.read(path).pixels).mean() < 4
+            assert abs(shown - raster.read(path).pixels).mean() < 4
 
     def test_network(self):
         pytest.importorskip("torch")
@@ -217,7 +218,7 @@ class TestWays:
         (entry,) = entries_of("p.html")
         assert (entry["kind"], entry["method"], entry["weights"]) == ("rain", "net", "small")
         shown = decoded(entry["pictures"]["after"])
-        assert abs(shown - files.read("a.png").pixels).mean() < 4
+        assert abs(shown - raster.read("a.png").pixels).mean() < 4
 
     def test_stripes_layers_and_what_was_asked(self):
         call("derain", "rainy/a.png", "-o", "a.png", "--report", "p.html", "--model", "signed")
@@ -249,8 +250,8 @@ class TestWays:
         assert (a["kind"], a["difference"], b["earlier"]) == ("skipped", True, True)
         assert "angle" not in a
         for name, path in (("before", "rainy/a.png"), ("after", "out/a.png")):
-            assert abs(decoded(a["pictures"][name]) - files.read(path).pixels).mean() < 4
-        files.write("out/a.png", np.zeros((9, 9, 3), np.uint8), overwrite=True)
+            assert abs(decoded(a["pictures"][name]) - raster.read(path).pixels).mean() < 4
+        raster.write("out/a.png", np.zeros((9, 9, 3), np.uint8), overwrite=True)
         os.utime("out/a.png", (later, later))
         call("derain", "rainy", "-o", "out", "--report", "p.html", "--resume")
         a = entries_of("p.html")[0]
@@ -273,7 +274,7 @@ class TestWays:
         (entry,) = entries_of("p.html")
         assert (entry["kind"], entry["error"]) == ("failed", "no memory left")
         assert list(entry["pictures"]) == ["before"]
-        expected = files.read("rainy/a.png").pixels
+        expected = raster.read("rainy/a.png").pixels
         assert abs(decoded(entry["pictures"]["before"]) - expected).mean() < 4
 
     def test_wrong_names_are_refused_before_anything_is_done(self):
@@ -317,7 +318,7 @@ def test_page_says_what_was_left_and_appears_whole_or_not_at_all(tmp_path):
 def test_results_without_proof_are_not_numbers():
     pixels = scene((20, 20))
     result = SimpleNamespace(
-        fan=0.0, derained=pixels, rain=np.zeros((20, 20)), trace=[[(1, 0.5, np.inf, np.nan)]]
+        convergence=0.0, derained=pixels, rain=np.zeros((20, 20)), trace=[[(1, 0.5, np.inf, np.nan)]]
     )
     assert report.view(pixels, result, 10**6)["history"] == [[[[1.0, 0.5, None, None]]]]
 

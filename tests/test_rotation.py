@@ -9,13 +9,13 @@ from skimage import data
 from skimage.transform import rotate as skimage_rotate
 
 from udg.errors import InvalidInput
-from udg.rotation import (
-    common_grid,
+from udg.imaging.geometry import (
+    grid_offset,
     rotate,
     rotated_shape,
     unrotate,
     window_direction,
-    with_lost_details,
+    compensate_interpolation,
 )
 
 SHAPES = [(64, 64), (65, 65), (64, 91), (91, 64), (37, 120), (2, 3)]
@@ -198,7 +198,7 @@ def test_windows_are_sampled_on_the_grid_of_the_whole_picture(angle, fine):
     """Every sample in the middle of a window's frame is one of the whole picture's frame."""
     image = gaussian_filter(np.random.default_rng(0).random((120, 170)), 1)
     window = slice(31, 100), slice(37, 141)
-    shift = common_grid(window, image.shape, angle, fine)
+    shift = grid_offset(window, image.shape, angle, fine)
     assert max(map(abs, shift)) <= 0.5
     whole, part = rotate(image, angle, fine), rotate(image[window], angle, fine, shift)
     middle = part[tuple(slice(side // 2 - 9, side // 2 + 9) for side in part.shape)]
@@ -216,7 +216,7 @@ def test_rain_gets_what_interpolation_lost_of_it(monkeypatch) -> None:
     there = rotate(dark + streaks, 0.6)
     seen = unrotate(there, 0.6, x.shape)
     rain = unrotate(there - 0.2, 0.6, x.shape)  # all that the frame has of it
-    full = with_lost_details(rain, dark + streaks, seen)
+    full = compensate_interpolation(rain, dark + streaks, seen)
     inner = slice(5, -5), slice(5, -5)
     before, after = (np.abs(u - streaks)[inner].mean() for u in (rain, full))
     assert after < 0.1 * before
@@ -225,26 +225,26 @@ def test_rain_gets_what_interpolation_lost_of_it(monkeypatch) -> None:
     light = rng.random(x.shape, dtype=np.float32)  # whose details are not the rain's
     seen = unrotate(rotate(light, 0.6), 0.6, x.shape)
     none = np.zeros_like(light)
-    np.testing.assert_array_equal(with_lost_details(none, light, seen), none)
+    np.testing.assert_array_equal(compensate_interpolation(none, light, seen), none)
     rain = (0.1 * light).astype(np.float32)
-    at_once = with_lost_details(rain, light, seen)
+    at_once = compensate_interpolation(rain, light, seen)
     assert (at_once <= light).all()
     monkeypatch.setattr("udg.backend._AT_ONCE", 1)
-    np.testing.assert_allclose(with_lost_details(rain, light, seen), at_once, atol=1e-6)
+    np.testing.assert_allclose(compensate_interpolation(rain, light, seen), at_once, atol=1e-6)
 
 
-# A fan
+# A convergence
 
 
-def fan_of_lines(shape: tuple[int, int], angle: float, fan: float) -> np.ndarray:
+def convergence_of_lines(shape: tuple[int, int], angle: float, convergence: float) -> np.ndarray:
     """Smooth lines through one point: a wave of the direction from there, in the picture's frame.
 
     The direction of what goes through a pixel is that of the line to the meeting point, which lies
-    on the axis through the centre, ``reach / tan(fan)`` away.
+    on the axis through the centre, ``reach / tan(convergence)`` away.
     """
     height, width = shape
     row, column = np.mgrid[:height, :width]
-    theta, distance = math.radians(angle), math.hypot(*shape) / 2 / math.tan(math.radians(fan))
+    theta, distance = math.radians(angle), math.hypot(*shape) / 2 / math.tan(math.radians(convergence))
     point = distance * math.cos(theta), -distance * math.sin(theta)
     down = row - (height - 1) / 2 - point[0]
     right = column - (width - 1) / 2 - point[1]
@@ -254,29 +254,29 @@ def fan_of_lines(shape: tuple[int, int], angle: float, fan: float) -> np.ndarray
 
 @pytest.mark.parametrize("shape", [(90, 140), (141, 91)])
 @pytest.mark.parametrize("angle", [0.0, 12.0, -30.0])
-@pytest.mark.parametrize("fan", [-15.0, -4.0, 8.0])
-def test_fan_becomes_upright(shape: tuple[int, int], angle: float, fan: float) -> None:
-    lines = fan_of_lines(shape, angle, fan)
-    frame = rotate(lines, angle, fan=fan)
-    assert frame.shape == rotated_shape(shape, angle, fan=fan)
-    inside = rotate(np.ones(shape, np.float32), angle, fan=fan) > 0.999
+@pytest.mark.parametrize("convergence", [-15.0, -4.0, 8.0])
+def test_fan_becomes_upright(shape: tuple[int, int], angle: float, convergence: float) -> None:
+    lines = convergence_of_lines(shape, angle, convergence)
+    frame = rotate(lines, angle, convergence=convergence)
+    assert frame.shape == rotated_shape(shape, angle, convergence=convergence)
+    inside = rotate(np.ones(shape, np.float32), angle, convergence=convergence) > 0.999
     rows, columns = (slice(n // 2 - 20, n // 2 + 20) for n in frame.shape)
     assert inside[rows, columns].all()
     assert np.ptp(frame[rows, columns], axis=0).max() < 0.005
     assert np.ptp(rotate(lines, angle)[rows, columns], axis=0).max() > 0.02
-    back = unrotate(frame, angle, shape, fan=fan)
+    back = unrotate(frame, angle, shape, convergence=convergence)
     np.testing.assert_allclose(back[2:-2, 2:-2], lines[2:-2, 2:-2], atol=0.004)
 
 
 def test_no_fan_is_the_limit_of_a_small_one() -> None:
     picture = photo((64, 91))
     for angle in (-33.0, 20.0):
-        frame, nearly = rotate(picture, angle), rotate(picture, angle, fan=1e-7)
+        frame, nearly = rotate(picture, angle), rotate(picture, angle, convergence=1e-7)
         np.testing.assert_allclose(nearly, frame, atol=1e-4)
 
 
 def test_positive_fans_meet_below() -> None:
-    lines = fan_of_lines((101, 101), 0.0, 10.0)
+    lines = convergence_of_lines((101, 101), 0.0, 10.0)
     right = lines[:, 60:]
     # What is on the right leans like /: the same further left, further down.
     moved = [np.mean((right[:-10, shift:] - right[10:, : -shift or None]) ** 2) for shift in (0, 1)]
@@ -285,28 +285,28 @@ def test_positive_fans_meet_below() -> None:
 
 @pytest.mark.parametrize("fine", [1, 2])
 def test_frame_of_a_fan_holds_the_whole_picture(fine: int) -> None:
-    shape, angle, fan = (61, 97), 25.0, -12.0
+    shape, angle, convergence = (61, 97), 25.0, -12.0
     marks = np.zeros(shape, np.float32)
     marks[[0, 0, -1, -1], [0, -1, 0, -1]] = 1
-    back = unrotate(rotate(marks, angle, fine, fan=fan), angle, shape, fine, fan=fan)
+    back = unrotate(rotate(marks, angle, fine, convergence=convergence), angle, shape, fine, convergence=convergence)
     assert back[[0, 0, -1, -1], [0, -1, 0, -1]].min() > 0.3
 
 
 def test_a_window_of_a_fan_meets_where_the_picture_does() -> None:
-    shape, angle, fan = (150, 200), 10.0, 9.0
-    lines, window = fan_of_lines(shape, angle, fan), (slice(80, 150), slice(100, 200))
-    own, near = window_direction(window, shape, angle, fan)
-    frame = rotate(np.ascontiguousarray(lines[window]), own, fan=near)
+    shape, angle, convergence = (150, 200), 10.0, 9.0
+    lines, window = convergence_of_lines(shape, angle, convergence), (slice(80, 150), slice(100, 200))
+    own, near = window_direction(window, shape, angle, convergence)
+    frame = rotate(np.ascontiguousarray(lines[window]), own, convergence=near)
     middle = frame[25:45, 35:65]
     assert np.ptp(middle, axis=0).max() < 0.005
     assert own > angle  # right of the centre of one that meets below
-    assert 0 < near < fan
+    assert 0 < near < convergence
     assert window_direction(window, shape, angle, 0.0) == (angle, 0.0)
     whole = slice(0, 150), slice(0, 200)
-    assert window_direction(whole, shape, angle, fan) == pytest.approx((angle, fan))
+    assert window_direction(whole, shape, angle, convergence) == pytest.approx((angle, convergence))
 
 
-@pytest.mark.parametrize("fan", [21.0, -40.0, math.nan])
-def test_fans_too_wide_are_refused(fan: float) -> None:
-    with pytest.raises(InvalidInput, match="fan is"):
-        rotate(photo((20, 20)), 0.0, fan=fan)
+@pytest.mark.parametrize("convergence", [21.0, -40.0, math.nan])
+def test_fans_too_wide_are_refused(convergence: float) -> None:
+    with pytest.raises(InvalidInput, match="convergence is"):
+        rotate(photo((20, 20)), 0.0, convergence=convergence)

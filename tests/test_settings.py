@@ -8,7 +8,7 @@ import pytest
 import udg
 from udg import PAPER_WEIGHTS, RAIN_WEIGHTS, Weights
 from udg.errors import InvalidInput
-from udg.settings import (
+from udg.pipeline.options import (
     Direction,
     is_new,
     shortest_streak,

@@ -5,9 +5,9 @@ import pytest
 
 import udg
 from udg import InvalidImage, InvalidInput
-from udg.chroma import restore_chroma
-from udg.image import prepare
-from udg.rotation import rotated_shape
+from udg.imaging.chroma import restore_chroma
+from udg.imaging.image import prepare
+from udg.imaging.geometry import rotated_shape
 
 
 @pytest.fixture(scope="module")
@@ -46,7 +46,7 @@ def test_result_is_what_it_says(scene):
     np.testing.assert_allclose(kept, luma, atol=1e-6)
     problem, X, R, duals = result.solved
     assert problem.energy(X, R) == pytest.approx(result.objective)
-    from udg.certificate import dual_bound, relative_gap
+    from udg.model.duality import dual_bound, relative_gap
 
     proven = relative_gap(problem, result.objective, dual_bound(problem, duals))
     # The best bound on the way may be better than the last one, which is checked here.
@@ -341,7 +341,7 @@ def test_layers_take_out_rain_of_several_directions(scene):
 
 
 def test_more_passes_go_on_with_what_is_left(rainy, monkeypatch):
-    monkeypatch.setattr("udg.doubt._EAGER", 1.0)  # which the third pass is not
+    monkeypatch.setattr("udg.detection.doubt._EAGER", 1.0)  # which the third pass is not
     options = {"angle": 0, **asdict(udg.RAIN_WEIGHTS)}  # which do not follow the contrast
     two, four = (udg.solve(rainy, **options, passes=passes) for passes in (2, 4))
     again = udg.solve(two.derained, **options, passes=2)
@@ -395,7 +395,7 @@ def test_rain_in_coloured_light_goes_as_in_white_light():
 def test_usual_light_is_taken_as_it_is(channels, rainy, monkeypatch):
     picture = np.repeat(rainy[:, :, None], channels, axis=2)
     found = udg.solve(picture)
-    monkeypatch.setattr("udg.settings.light_colour", lambda thumbnail: None)
+    monkeypatch.setattr("udg.pipeline.options.estimate_illuminant", lambda thumbnail: None)
     np.testing.assert_array_equal(found.derained, udg.solve(picture).derained)
     np.testing.assert_array_equal(found.derained[..., 0], (picture[..., 0] - found.rain).clip(0, 1))
 
@@ -414,9 +414,9 @@ def test_a_lamp_at_full_light_stays_and_a_bright_streak_goes():
 
 def test_a_dry_picture_is_asked_once(rainy, monkeypatch):
     asked = []
-    real = udg.presence.evidence
+    real = udg.detection.rain_level.evidence
     monkeypatch.setattr(
-        udg.presence, "evidence", lambda *given: (asked.append(given), real(*given))[1]
+        udg.detection.rain_level, "evidence", lambda *given: (asked.append(given), real(*given))[1]
     )
     dry = np.full_like(rainy, 0.3)
     assert udg.solve(dry).rain_level == udg.solve_tiles(dry, tile=32).rain_level == 0

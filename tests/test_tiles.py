@@ -8,9 +8,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import udg
-from udg import InvalidImage, InvalidInput, presence, tiles
-from udg.angle import estimate_angle
-from udg.image import BlockMeans, prepare
+from udg import InvalidImage, InvalidInput
+from udg.detection import rain_level
+from udg.pipeline import tiles
+from udg.detection.angle import estimate_angle
+from udg.imaging.image import BlockMeans, prepare
 
 STEP = 1 / 255
 
@@ -94,11 +96,11 @@ def test_a_survey_by_strips_decides_as_the_whole_picture_does(shape, monkeypatch
     image = udg.synthesize((0.6 * scene).astype(np.float32), angle=-12, seed=1).rainy
     overview, whole = tiles.survey(image), prepare(image)
     np.testing.assert_allclose(overview.thumbnail, whole.thumbnail, atol=1e-5)
-    assert presence.contrast(overview) == pytest.approx(presence.contrast(whole), rel=1e-4)
+    assert rain_level.contrast(overview) == pytest.approx(rain_level.contrast(whole), rel=1e-4)
     there, here = estimate_angle(overview.luma()), estimate_angle(whole.luma())
     assert there == pytest.approx(here, abs=1e-3)
-    found = presence.evidence(overview, *there).score
-    assert found == pytest.approx(presence.evidence(whole, *here).score, abs=1e-2)
+    found = rain_level.evidence(overview, *there).score
+    assert found == pytest.approx(rain_level.evidence(whole, *here).score, abs=1e-2)
 
 
 # The same as in one piece
@@ -248,12 +250,12 @@ def test_heavy_rain_changes_the_weights_as_in_one_piece():
     assert tiled.weights.lam_r == pytest.approx(whole.weights.lam_r, rel=1e-3)
     assert np.abs(tiled.derained - whole.derained).mean() < 0.01
     sizes = udg.solve(pouring, widest=10).weights
-    assert udg.settings.widest_streak(sizes) == pytest.approx(10)  # what was asked for stays
+    assert udg.pipeline.options.widest_streak(sizes) == pytest.approx(10)  # what was asked for stays
 
 
 def test_decisions_can_be_sent_to_another_process(street):
     weights = {"tau": None, "lam_x": 0.1, "lam_y": None, "lam_r": None}
-    settings = udg.settings.understood(weights).settings
+    settings = udg.pipeline.options.understood(weights).settings
     whole = tiles.Whole(street.shape, settings, (0.0, 255.0), 15.0, None, 1.0)
     window = slice(0, 60), slice(10, 80)
     here = tiles.solve_tile(street[window], window, whole)

@@ -5,7 +5,7 @@ import math
 import numpy as np
 import pytest
 
-from udg.tilt import recover, tilt_angle
+from udg.detection.tilt import recover, tilt_angle
 
 
 def low_rank_and_sparse(shape: tuple[int, int], rank: int, part: float, seed: int = 0):

@@ -8,7 +8,8 @@ import tifffile
 from click.testing import CliRunner
 
 import udg
-from udg import FileError, MissingExtra, files, windows
+from udg import FileError, MissingExtra
+from udg.io import raster, windows
 from udg.cli import main
 
 zarr = pytest.importorskip("zarr")
@@ -76,7 +77,7 @@ def test_windows_are_upright(tmp_path, orientation):
     path = tmp_path / "a.tif"
     tag = [(274, 3, 1, orientation, True)]
     save(path, noise("uint8", 101, 87, 3), extratags=tag, tile=(32, 16))
-    upright = files.read(path).pixels
+    upright = raster.read(path).pixels
     with windows.opened(path) as picture:
         for window in WINDOWS:
             np.testing.assert_array_equal(picture.pixels[window], upright[window])
@@ -97,12 +98,12 @@ def test_decoded_parts_are_kept_within_a_limit(tmp_path, monkeypatch):
 def test_tiff_is_written_by_rows(tmp_path, monkeypatch, dtype, channels, big):
     monkeypatch.setattr(windows, "_CLASSIC", 0 if big else 10**9)
     pixels = noise(dtype, 300, 530, channels) if channels > 1 else noise(dtype, 300, 530)
-    like = files.Picture(pixels, "TIFF", icc=b"profile" * 9, dpi=(300.0, 200.0))
+    like = raster.Picture(pixels, "TIFF", icc=b"profile" * 9, dpi=(300.0, 200.0))
     path = tmp_path / "a.tif"
     with windows.created(path, pixels.shape, like) as target:
         for top in range(0, 300, 37):
             target[top : top + 37] = pixels[top : top + 37]
-    found = files.read(path)
+    found = raster.read(path)
     np.testing.assert_array_equal(found.pixels, pixels)
     assert (found.icc, found.dpi) == (like.icc, like.dpi)
     with tifffile.TiffFile(path) as tif:
@@ -114,20 +115,20 @@ def test_tiff_is_written_by_rows(tmp_path, monkeypatch, dtype, channels, big):
 @pytest.mark.parametrize("big", [False, True])
 @pytest.mark.parametrize("order", ["<", ">"])
 def test_exif_is_carried(tmp_path, monkeypatch, order, big):
-    from udg import _exif
+    from udg.io import exif
 
     monkeypatch.setattr(windows, "_CLASSIC", 0 if big else 10**9)
     exposure = (5, np.array([1, 250], f"{order}u4").tobytes())
     directory = {271: (2, b"Maker of cameras\0"), 0x8769: {0x829A: exposure}}
     mark = b"II*\0" if order == "<" else b"MM\0*"
-    blob = mark + np.array([8], f"{order}u4").tobytes() + _exif.pack(directory, order, 8)
+    blob = mark + np.array([8], f"{order}u4").tobytes() + exif.pack(directory, order, 8)
     pixels = noise("uint16", 40, 50, 3)
     path = tmp_path / "a.tif"
-    with windows.created(path, pixels.shape, files.Picture(pixels, "TIFF", exif=blob)) as target:
+    with windows.created(path, pixels.shape, raster.Picture(pixels, "TIFF", exif=blob)) as target:
         target[:] = pixels
-    found = files.read(path)
+    found = raster.read(path)
     np.testing.assert_array_equal(found.pixels, pixels)
-    assert _exif.parse(found.exif) == (order, directory)
+    assert exif.parse(found.exif) == (order, directory)
     with windows.opened(path) as picture:
         assert picture.exif == found.exif
 
@@ -171,25 +172,25 @@ def test_zarr_is_read_and_written(tmp_path, shape, version):
     assert written.chunks == (32, 40, *shape[2:])
     assert written.metadata.zarr_format == version
     assert dict(written.attrs) == {"instrument": "microscope"}
-    np.testing.assert_array_equal(files.read(copy).pixels, pixels)
+    np.testing.assert_array_equal(raster.read(copy).pixels, pixels)
 
 
 def test_a_group_of_one_array_is_that_array(tmp_path):
     group = zarr.open_group(tmp_path / "a.zarr", mode="w")
     group.create_array("image", data=noise("uint8", 30, 40))
-    np.testing.assert_array_equal(files.read(tmp_path / "a.zarr").pixels, noise("uint8", 30, 40))
+    np.testing.assert_array_equal(raster.read(tmp_path / "a.zarr").pixels, noise("uint8", 30, 40))
     group.create_array("mask", data=noise("uint8", 30, 40))
     with pytest.raises(FileError, match="group of 2 arrays"):
-        files.read(tmp_path / "a.zarr")
+        raster.read(tmp_path / "a.zarr")
     np.testing.assert_array_equal(
-        files.read(tmp_path / "a.zarr" / "mask").pixels, noise("uint8", 30, 40)
+        raster.read(tmp_path / "a.zarr" / "mask").pixels, noise("uint8", 30, 40)
     )
 
 
 def test_zarr_of_other_dimensions_is_refused(tmp_path):
     zarr.create_array(store=tmp_path / "a.zarr", data=noise("uint8", 2, 3, 30, 40))
     with pytest.raises(FileError, match="channels last"):
-        files.read(tmp_path / "a.zarr")
+        raster.read(tmp_path / "a.zarr")
 
 
 def test_without_zarr_its_extra_is_named(tmp_path, monkeypatch):
@@ -197,7 +198,7 @@ def test_without_zarr_its_extra_is_named(tmp_path, monkeypatch):
 
     monkeypatch.setitem(sys.modules, "zarr", None)
     with pytest.raises(MissingExtra, match=r"udg\[zarr\]"):
-        files.write(tmp_path / "a.zarr", noise("uint8", 30, 40))
+        raster.write(tmp_path / "a.zarr", noise("uint8", 30, 40))
     assert not list(tmp_path.iterdir())
 
 
@@ -208,7 +209,7 @@ def test_without_zarr_its_extra_is_named(tmp_path, monkeypatch):
 @pytest.mark.parametrize("error", [KeyboardInterrupt, ValueError])
 def test_nothing_is_left_of_what_was_broken_off(tmp_path, name, error):
     pixels = noise("uint8", 600, 300)
-    like = files.Picture(pixels, "TIFF")
+    like = raster.Picture(pixels, "TIFF")
 
     def broken_off():
         with windows.created(tmp_path / name, pixels.shape, like) as target:
@@ -223,20 +224,20 @@ def test_nothing_is_left_of_what_was_broken_off(tmp_path, name, error):
 @pytest.mark.parametrize("name", ["a.tif", "a.zarr"])
 def test_an_older_result_stays_until_the_new_one_is_complete(tmp_path, name):
     path, pixels = tmp_path / name, noise("uint8", 60, 70)
-    like = files.Picture(pixels, "TIFF")
-    files.write(path, 255 - pixels)
+    like = raster.Picture(pixels, "TIFF")
+    raster.write(path, 255 - pixels)
     with pytest.raises(FileError, match="already exists"), windows.created(path, (60, 70), like):
         pass
     with windows.created(path, pixels.shape, like, overwrite=True) as target:
         target[:] = pixels
-        np.testing.assert_array_equal(files.read(path).pixels, 255 - pixels)
-    np.testing.assert_array_equal(files.read(path).pixels, pixels)
+        np.testing.assert_array_equal(raster.read(path).pixels, 255 - pixels)
+    np.testing.assert_array_equal(raster.read(path).pixels, pixels)
     assert [item.name for item in tmp_path.iterdir()] == [name]
 
 
 def test_rows_of_a_tiff_must_come_in_order(tmp_path):
     pixels = noise("uint8", 60, 70)
-    like = files.Picture(pixels, "TIFF")
+    like = raster.Picture(pixels, "TIFF")
     for rows, message in ((slice(10, 20), "out of order"), (slice(0, 20), "only 20 of 60 rows")):
         with (
             pytest.raises(FileError, match=message),
@@ -259,7 +260,7 @@ def rainy_colours() -> np.ndarray:
 @pytest.mark.parametrize("name", ["a.tif", "a.zarr", "a.png"])
 def test_derain_by_tiles(tmp_path, rainy_colours, name):
     source, out = tmp_path / name, tmp_path / "out"
-    files.write(source, rainy_colours)
+    raster.write(source, rainy_colours)
     command = ["derain", str(source), "-o", str(out), "--tile", "96", "--overlap", "32"]
     options = ["--angle", "10", "--tol", "0.1", "--save-rain", "--json", "-"]
     result = CliRunner().invoke(main, [*command, *options])
@@ -277,19 +278,19 @@ def test_derain_by_tiles(tmp_path, rainy_colours, name):
         angle=10,
         tol=0.1,
     )
-    np.testing.assert_array_equal(files.read(out / name).pixels, expected.derained)
-    np.testing.assert_array_equal(files.read(out / "a_rain.png").pixels, layer)
+    np.testing.assert_array_equal(raster.read(out / name).pixels, expected.derained)
+    np.testing.assert_array_equal(raster.read(out / "a_rain.png").pixels, layer)
     assert sorted(item.name for item in out.iterdir()) == sorted([name, "a_rain.png"])
 
 
 def test_a_folder_may_hold_zarr_pictures(tmp_path, rainy_colours):
-    files.write(tmp_path / "a.png", rainy_colours)
-    files.write(tmp_path / "b.zarr", rainy_colours)
+    raster.write(tmp_path / "a.png", rainy_colours)
+    raster.write(tmp_path / "b.zarr", rainy_colours)
     out = tmp_path / "out"
     command = ["derain", str(tmp_path), "-o", str(out), "--angle", "10", "--tol", "0.1"]
     assert CliRunner().invoke(main, command).exit_code == 0
     np.testing.assert_array_equal(
-        files.read(out / "a.png").pixels, files.read(out / "b.zarr").pixels
+        raster.read(out / "a.png").pixels, raster.read(out / "b.zarr").pixels
     )
     again = CliRunner().invoke(main, [*command, "--resume"])
     assert "2 done before and skipped" in again.stderr
@@ -306,7 +307,7 @@ def test_a_folder_may_hold_zarr_pictures(tmp_path, rainy_colours):
     ],
 )
 def test_wrong_tiles_are_refused_before_anything_is_read(tmp_path, options, message):
-    files.write(tmp_path / "a.png", noise("uint8", 40, 40))
+    raster.write(tmp_path / "a.png", noise("uint8", 40, 40))
     command = ["derain", str(tmp_path / "a.png"), "-o", str(tmp_path / "b.png"), *options]
     result = CliRunner().invoke(main, command)
     assert result.exit_code == 2
@@ -314,8 +315,8 @@ def test_wrong_tiles_are_refused_before_anything_is_read(tmp_path, options, mess
 
 
 def test_an_interrupted_picture_leaves_nothing(tmp_path, rainy_colours, monkeypatch):
-    files.write(tmp_path / "a.tif", rainy_colours)
-    real, calls = udg.tiles.solve_tile, []
+    raster.write(tmp_path / "a.tif", rainy_colours)
+    real, calls = udg.pipeline.tiles.solve_tile, []
 
     def interrupted(*arguments):
         calls.append(arguments)
@@ -323,7 +324,7 @@ def test_an_interrupted_picture_leaves_nothing(tmp_path, rainy_colours, monkeypa
             raise KeyboardInterrupt
         return real(*arguments)
 
-    monkeypatch.setattr(udg.tiles, "solve_tile", interrupted)
+    monkeypatch.setattr(udg.pipeline.tiles, "solve_tile", interrupted)
     out = tmp_path / "out"
     command = ["derain", str(tmp_path / "a.tif"), "-o", str(out), "--tile", "96", "--tol", "0.1"]
     result = CliRunner().invoke(main, [*command, "--angle", "10"])

@@ -4,8 +4,7 @@ from typing import TYPE_CHECKING
 
 from udg._version import __version__
 from udg.admm import Alternating, Joint
-from udg.angle import Angle, estimate_angle
-from udg.blocks import LazyResult, solve_blocks
+from udg.detection.angle import Angle, estimate_angle
 from udg.errors import (
     ClusterError,
     Diverged,
@@ -15,18 +14,28 @@ from udg.errors import (
     MissingExtra,
     UdgError,
 )
-from udg.iteration import Checkpoint, minimize, minimize_batch
-from udg.metrics import niqe, psnr_rgb, psnr_y, ssim_y
-from udg.objective import PAPER_WEIGHTS, RAIN_WEIGHTS, STRIPE_WEIGHTS, Problem, Weights, objective
+from udg.model.energy import (
+    PAPER_WEIGHTS,
+    RAIN_WEIGHTS,
+    STRIPE_WEIGHTS,
+    Problem,
+    Weights,
+    objective,
+)
+from udg.optim.loop import Checkpoint, minimize
+from udg.pipeline.options import PAPER
+from udg.pipeline.progress import Progress
+from udg.pipeline.stages import StageResult
+from udg.pipeline.tiles import TiledResult, solve_tiles
+from udg.pipeline.whole import Result, Solved, solve
 from udg.primal_dual import PrimalDual
-from udg.rain import Synthetic, render_streaks, synthesize
-from udg.settings import PAPER
-from udg.solver import Result, Solved, solve
-from udg.tiles import TiledResult, solve_tiles
+from udg.primal_dual.batch import minimize_batch
+from udg.quality.metrics import niqe, psnr_rgb, psnr_y, ssim_y
+from udg.quality.synthesis import Synthetic, render_streaks, synthesize
 
 if TYPE_CHECKING:
     from udg import net as net
-    from udg import plot as plot
+    from udg.viz import plot as plot
 else:
 
     def __getattr__(name):
@@ -34,7 +43,7 @@ else:
         if name in ("net", "plot"):
             import importlib
 
-            return importlib.import_module(f"udg.{name}")
+            return importlib.import_module({"net": "udg.net", "plot": "udg.viz.plot"}[name])
         raise AttributeError(f"module 'udg' has no attribute {name!r}")
 
 
@@ -56,8 +65,10 @@ __all__ = [
     "MissingExtra",
     "PrimalDual",
     "Problem",
+    "Progress",
     "Result",
     "Solved",
+    "StageResult",
     "Synthetic",
     "TiledResult",
     "UdgError",

@@ -28,9 +28,9 @@ from napari.utils.transforms import Affine
 from numpy.typing import NDArray
 
 from udg.errors import UdgError
-from udg.files import read
-from udg.image import prepare
-from udg.solver import solve
+from udg.imaging.image import prepare
+from udg.io.raster import read
+from udg.pipeline.whole import solve
 
 __all__ = ["Remover", "rain_sample", "stripes_sample"]
 
@@ -78,7 +78,7 @@ class Solved:
     derained: NDArray[Any]
     rain: NDArray[np.float32]
     angle: float
-    fan: float
+    convergence: float
     level: float
 
 
@@ -95,7 +95,7 @@ def solve_planes(
         result = solve(pixels, callback=lambda _: stopped(), **options)
         derained = _as_before(np.asarray(result.derained), pixels.dtype)
         rain = np.float32(full) * np.asarray(result.rain)
-        return Solved(plane, derained, rain, result.angle, result.fan, result.rain_level)
+        return Solved(plane, derained, rain, result.angle, result.convergence, result.rain_level)
 
     found: dict[str, Any] = {} if isinstance(job.angle, str) else {"angle": job.angle}
     known: dict[Plane, Solved] = {}
@@ -103,7 +103,7 @@ def solve_planes(
         first = solved(job.shown)
         known = {job.shown: first}
         # The level goes along: an angle alone would say that there is rain.
-        found = {"angle": first.angle, "fan": first.fan, "rain_level": first.level}
+        found = {"angle": first.angle, "convergence": first.convergence, "rain_level": first.level}
     done: list[Solved] = []
     for plane in job.planes:
         if stopped():

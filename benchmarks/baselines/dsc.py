@@ -19,7 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.ndimage import gaussian_filter
 
-from udg.image import prepare
+from udg.imaging.image import prepare
 
 from .patches import Floats, Grid, centre
 from .pursuit import decode, pursue, update

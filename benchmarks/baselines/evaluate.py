@@ -35,8 +35,8 @@ import udg
 from baselines import dsc, gmm
 from baselines.networks import NETWORKS, derainer
 from udg.errors import UdgError
-from udg.evaluation import find_pairs
-from udg.files import quantize, read
+from udg.batch.evaluation import find_pairs
+from udg.io.raster import quantize, read
 
 
 def measure(derain: Callable[[Any], Any], rainy: Path, clean: Path) -> dict[str, Any]:

@@ -27,7 +27,8 @@ import numpy as np
 
 import udg
 from udg.backend import to_numpy
-from udg.certificate import Duals, dual_bound, energy_and_bound
+from udg.model.certificate import energy_and_bound
+from udg.model.duality import Duals, dual_bound
 from udg.primal_dual.method import step
 
 Row = dict[str, Any]
@@ -71,7 +72,7 @@ class Device:
         """The same problem with arrays of this device."""
         planes = {
             name: None if plane is None else self.xp.asarray(plane)
-            for name in ("Y", "ceiling", "doubt")
+            for name in ("Y", "upper_bound", "sparsity_map")
             for plane in [getattr(problem, name)]
         }
         return replace(problem, **planes)
@@ -121,7 +122,7 @@ def check_kernels(device: Device, model: str, boundary: str, kind: str, extras: 
         plane = partial(lambda s, k: rng.random(s).astype(k), shape, kind)
         here = udg.Problem(Y, WEIGHTS[model], model, boundary)
         if extras:
-            here = replace(here, doubt=3 * plane(), ceiling=Y * plane())
+            here = replace(here, sparsity_map=3 * plane(), upper_bound=Y * plane())
         there, method = device.problem(here), udg.PrimalDual()
         state = method.start(here, None)
         for _ in range(23):
@@ -162,7 +163,7 @@ def check_minimize(device: Device, model: str, name: str, tol: float, Y: np.ndar
 
 def check_transform(device: Device, boundary: str, kind: str) -> Row:
     """Transforms and their inverses."""
-    from udg.transforms import Transform
+    from udg.model.transforms import Transform
 
     rows = []
     for shape in ((60, 80), (61, 83)):
@@ -177,14 +178,14 @@ def check_transform(device: Device, boundary: str, kind: str) -> Row:
     return worst(rows)
 
 
-def check_rotation(device: Device, angle: float, fine: int, fan: float = 0.0) -> Row:
+def check_rotation(device: Device, angle: float, fine: int, convergence: float = 0.0) -> Row:
     """There and back."""
-    from udg.rotation import rotate, unrotate
+    from udg.imaging.geometry import rotate, unrotate
 
     Y = scene(90, 120)
-    here, there = (rotate(plane, angle, fine, fan=fan) for plane in (Y, device.xp.asarray(Y)))
-    back = unrotate(there, angle, Y.shape, fine, fan=fan)
-    want = unrotate(here, angle, Y.shape, fine, fan=fan)
+    here, there = (rotate(plane, angle, fine, convergence=convergence) for plane in (Y, device.xp.asarray(Y)))
+    back = unrotate(there, angle, Y.shape, fine, convergence=convergence)
+    want = unrotate(here, angle, Y.shape, fine, convergence=convergence)
     rows = [difference(there, here, 1e-4), difference(back, want, 1e-4)]
     rows.append({"largest difference": 0.0, "agrees": str(back.dtype) == "float32"})
     return worst(rows)
@@ -199,13 +200,13 @@ def check_angle(device: Device) -> Row:
 
 
 def check_presence(device: Device) -> Row:
-    """All doubts of the second pass."""
-    from udg.doubt import Surroundings, doubts
+    """All sparsity_maps of the second pass."""
+    from udg.detection.doubt import LocalDensity, sparsity_maps
 
     rng = np.random.default_rng(4)
     light = rng.random((150, 190)).astype(np.float32)
     rain, brightest = light * rng.random(light.shape, np.float32) ** 4, np.sqrt(light)
-    around = Surroundings(0.02 + 0.1 * light, 0.03 * light, 0.1 - 0.05 * light, 0.1)
+    around = LocalDensity(0.02 + 0.1 * light, 0.03 * light, 0.1 - 0.05 * light, 0.1)
     expected = doubts(light, rain, brightest, around, 0.01)
     there = (device.xp.asarray(plane) for plane in (light, rain, brightest))
     return difference(doubts(*there, around.turned(device.xp.asarray), 0.01), expected, 1e-3)
@@ -326,7 +327,7 @@ def measure_memory(device: Device, Y: np.ndarray) -> Row:
 
 def tune(device: Device, shape: tuple[int, int, int], kind: str) -> Row:
     """Every plan of the sweep: whether it is right, its time, and how the chosen one compares."""
-    from udg._cuda import Stack, cupy_launcher
+    from udg.model._cuda import Stack, cupy_launcher
     from udg.primal_dual import _cupy
 
     images, height, width = shape
@@ -394,9 +395,9 @@ def questions(device: Device, height: int, width: int) -> dict[str, Callable[[],
         for kind in ("float32", "float64"):
             name = f"transform {boundary} {kind}"
             rows[name] = partial(check_transform, device, boundary, kind)
-    for angle, fine, fan in ((12.3, 1, 0), (-31.0, 2, 0), (90.0, 1, 0), (12.3, 1, -9), (0, 2, 5)):
-        name = f"rotation {angle:g} {fine}{f' {fan}' if fan else ''}"
-        rows[name] = partial(check_rotation, device, angle, fine, fan)
+    for angle, fine, convergence in ((12.3, 1, 0), (-31.0, 2, 0), (90.0, 1, 0), (12.3, 1, -9), (0, 2, 5)):
+        name = f"rotation {angle:g} {fine}{f' {convergence}' if convergence else ''}"
+        rows[name] = partial(check_rotation, device, angle, fine, convergence)
     rows["angle"] = partial(check_angle, device)
     rows["presence"] = partial(check_presence, device)
     rows["synthesize"] = partial(check_synthesize, device)

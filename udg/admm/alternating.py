@@ -13,11 +13,11 @@ from typing import Any, NamedTuple
 
 from array_api_compat import array_namespace
 
-from udg.certificate import Duals
 from udg.errors import InvalidInput
-from udg.method import Estimate
-from udg.objective import Problem, shrink
-from udg.operators import across, across_adjoint, along, along_adjoint
+from udg.model.duality import Duals
+from udg.model.energy import Problem, shrink
+from udg.model.operators import across, across_adjoint, along, along_adjoint
+from udg.optim.method import Estimate
 
 __all__ = ["Alternating", "State", "update_image", "update_rain"]
 

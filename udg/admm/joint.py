@@ -25,11 +25,11 @@ from typing import Any, NamedTuple
 from array_api_compat import array_namespace
 
 from udg.backend import clip
-from udg.certificate import Duals, slope
 from udg.errors import InvalidInput
-from udg.method import Estimate
-from udg.objective import Problem
-from udg.operators import across, across_adjoint, along, along_adjoint
+from udg.model.duality import Duals, slope
+from udg.model.energy import Problem
+from udg.model.operators import across, across_adjoint, along, along_adjoint
+from udg.optim.method import Estimate
 
 __all__ = ["Joint", "State", "step"]
 

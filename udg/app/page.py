@@ -18,8 +18,8 @@ import gradio as gr
 
 from udg.app.session import Choice, Desk, Job, Limits, Photo, Session, Shown, sweep
 from udg.errors import UdgError
-from udg.preview import percent
-from udg.settings import shortest_streak, widest_streak
+from udg.pipeline.options import shortest_streak, widest_streak
+from udg.viz.preview import percent
 
 __all__ = ["build", "look"]
 

@@ -26,13 +26,14 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from udg import batch, files, windows
+from udg import batch
 from udg.errors import FileError, UdgError
-from udg.iteration import Checkpoint
-from udg.objective import RAIN_WEIGHTS, Weights
-from udg.preview import rain_gain
-from udg.settings import PASSES, shortest_streak, weights_for_streaks, widest_streak
-from udg.tiles import reduced
+from udg.io import raster, windows
+from udg.model.energy import RAIN_WEIGHTS, Weights
+from udg.optim.loop import Checkpoint
+from udg.pipeline.options import PASSES, shortest_streak, weights_for_streaks, widest_streak
+from udg.pipeline.tiles import reduced
+from udg.viz.preview import rain_gain
 
 __all__ = ["Choice", "Desk", "Job", "Limits", "Photo", "Session", "Shown", "sweep"]
 
@@ -129,7 +130,7 @@ class Photo:
     width, height : int
         In pixels, upright.
     format : str
-        As in `udg.files.Picture`.
+        As in `udg.io.raster.Picture`.
     bits : str
         Of its pixels, in words.
     preview : str
@@ -363,7 +364,7 @@ class Session:
         most = self.limits.megabytes
         if path.stat().st_size > most * 1e6:
             raise FileError(f"{path.name} is larger than {most:g} MB; use a smaller file")
-        width, height = files.dimensions(path)
+        width, height = raster.dimensions(path)
         if width * height > self.limits.megapixels * 1e6:
             raise FileError(
                 f"{path.name} has {width} × {height} pixels; more than "
@@ -516,7 +517,7 @@ def _uri(unit: NDArray[Any], icc: bytes | None = None) -> str:
     """A JPEG for the browser, of values in [0, 1], shape (h, w, colours)."""
     from PIL import Image
 
-    pixels = files.quantize(unit, np.float32, np.uint8)
+    pixels = raster.quantize(unit, np.float32, np.uint8)
     pixels = pixels[:, :, :3] if pixels.shape[2] >= 3 else pixels[:, :, 0]
     buffer = BytesIO()
     profile = {"icc_profile": icc} if icc else {}
@@ -536,7 +537,7 @@ def _derained(job: Job, photo: Photo, choice: Choice, folder: Path) -> Shown:
         job.draft = _draft(job, photo, choice, began)
     job.step("Solving")
     path = photo.path
-    suffix = path.suffix if path.suffix.lower() in files.FORMATS else _suffix(photo)
+    suffix = path.suffix if path.suffix.lower() in raster.FORMATS else _suffix(photo)
     target = folder / f"{path.stem}_derained{suffix}"
     task = batch.Task(path, target, folder / f"{path.stem}_rain.png")
     settings = choice.settings()
@@ -551,7 +552,7 @@ def _derained(job: Job, photo: Photo, choice: Choice, folder: Path) -> Shown:
     job.step("Preparing what is shown", 1)
     with windows.opened(target) as picture:
         after = _uri(reduced(picture.pixels, SIDE), picture.icc)
-    rain, gain = _visible(reduced(files.read(task.outputs[0]).pixels, SIDE))
+    rain, gain = _visible(reduced(raster.read(task.outputs[0]).pixels, SIDE))
     return Shown(
         after, rain, gain, facts, choice, time.perf_counter() - began, target, task.outputs[0]
     )
@@ -579,7 +580,7 @@ def _visible(rain: NDArray[Any]) -> tuple[str, float]:
 
 
 def _suffix(photo: Photo) -> str:
-    return next(suffix for suffix, name in files.FORMATS.items() if name == photo.format)
+    return next(suffix for suffix, name in raster.FORMATS.items() if name == photo.format)
 
 
 class _Watch:

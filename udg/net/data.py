@@ -24,8 +24,8 @@ from torch import Tensor
 
 from udg.batch import expand
 from udg.errors import FileError, InvalidImage, InvalidInput
-from udg.files import plain_errors, read, replacing, write_bytes
-from udg.image import prepare
+from udg.imaging.image import prepare
+from udg.io.raster import plain_errors, read, replacing, write_bytes
 
 __all__ = [
     "Angles",
@@ -63,15 +63,15 @@ class TrainingPicture:
         Direction of its streaks, degrees clockwise from vertical.
     target : Tensor, shape (1, H, W), float16, optional
         Rain that `udg.solve` found.
-    doubt : Tensor, shape (1, H, W), float32, optional
-        Where rain is crowded (`udg.doubt.Crowding`), at least 1.
+    sparsity_map : Tensor, shape (1, H, W), float32, optional
+        Where rain is crowded (`udg.detection.doubt.RainDensity`), at least 1.
     """
 
     name: str
     light: Tensor
     angle: float = 0.0
     target: Tensor | None = None
-    doubt: Tensor | None = None
+    sparsity_map: Tensor | None = None
 
 
 class Crops(NamedTuple):
@@ -85,14 +85,14 @@ class Crops(NamedTuple):
         Degrees.
     targets : Tensor, shape (B, 1, h, w), float32, or None
         The solver's rain.
-    doubts : Tensor, shape (B, 1, h, w), float32, or None
+    sparsity_maps : Tensor, shape (B, 1, h, w), float32, or None
         Of each place.
     """
 
     images: Tensor
     angles: Tensor
     targets: Tensor | None = None
-    doubts: Tensor | None = None
+    sparsity_maps: Tensor | None = None
 
     def to(self, device: torch.device) -> Crops:
         """Copy to a device; on a GPU without waiting for it."""
@@ -148,7 +148,7 @@ def load(
         except InvalidImage as error:
             raise InvalidImage(f"{name}: {error}") from None
         if angle is None:
-            from udg.angle import estimate_angle
+            from udg.detection.angle import estimate_angle
 
             angle = float(estimate_angle(np.asarray(prepared.luma())).degrees)
         picture = TrainingPicture(name, light, angle)
@@ -391,12 +391,12 @@ class Sampler:
         Crops
         """
         crops = [self._crop(number) for number in range(first, first + count)]
-        images, angles, targets, doubts = zip(*crops, strict=True)
+        images, angles, targets, sparsity_maps = zip(*crops, strict=True)
         return Crops(
             torch.stack(images),
             torch.tensor(angles, dtype=torch.float32),
             None if targets[0] is None else torch.stack(targets),
-            None if doubts[0] is None else torch.stack(doubts),
+            None if sparsity_maps[0] is None else torch.stack(sparsity_maps),
         )
 
     def _crop(self, number: int) -> tuple[Tensor, float, Tensor | None, Tensor | None]:
@@ -413,8 +413,8 @@ class Sampler:
             return as_light(plane).flip(mirrored)
 
         angle = -picture.angle if len(mirrored) == 1 else picture.angle
-        target, doubt = (None if u is None else cut(u) for u in (picture.target, picture.doubt))
-        return cut(picture.light), angle, target, doubt
+        target, sparsity_map = (None if u is None else cut(u) for u in (picture.target, picture.sparsity_map))
+        return cut(picture.light), angle, target, sparsity_map
 
 
 @lru_cache(maxsize=8)

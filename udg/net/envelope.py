@@ -18,9 +18,9 @@ import torch
 from torch import Tensor
 
 from udg.errors import InvalidInput
+from udg.model.energy import both_inside
+from udg.model.operators import across, across_adjoint, along, along_adjoint
 from udg.net.losses import LossWeights
-from udg.objective import both_inside
-from udg.operators import across, across_adjoint, along, along_adjoint
 
 __all__ = ["envelope_loss", "proximal_rain"]
 
@@ -33,7 +33,7 @@ def proximal_rain(
     iterations: int = 30,
     *,
     inside: Tensor | None = None,
-    doubt: Tensor | None = None,
+    sparsity_map: Tensor | None = None,
 ) -> Tensor:
     """Minimise the energy of rain, X = Y − R, and the squared distance from R over 2γ.
 
@@ -52,7 +52,7 @@ def proximal_rain(
         Of the method; 30 leave some per cent of the way.
     inside : Tensor of bool, shape (B, 1, H, W), optional
         Pixels that count; default all.
-    doubt : Tensor, shape (B, C, H, W), optional
+    sparsity_map : Tensor, shape (B, C, H, W), optional
         Factor on `lam_r`, pixel by pixel.
 
     Returns
@@ -64,7 +64,7 @@ def proximal_rain(
         R, Y = R.float(), Y.float()
         most_x, most_tau = weights.lam_x, weights.tau
         most_y = weights.lam_y + weights.tau  # both are of ∇y(R − Y)
-        sparsity = weights.lam_r if doubt is None else weights.lam_r * doubt
+        sparsity = weights.lam_r if sparsity_map is None else weights.lam_r * sparsity_map
         edges_x, edges_y = along(Y), across(Y)
         counted_x = both_inside(inside, along)
         counted_y = both_inside(inside, across)
@@ -98,7 +98,7 @@ def envelope_loss(
     iterations: int = 30,
     *,
     inside: Tensor | None = None,
-    doubt: Tensor | None = None,
+    sparsity_map: Tensor | None = None,
 ) -> Tensor:
     """‖R − V‖² / 2γ, whose gradient is that of the envelope, with V as `proximal_rain` gives it.
 
@@ -106,7 +106,7 @@ def envelope_loss(
     ----------
     R, Y : Tensor, shape (B, C, H, W)
         Rain and image, streaks vertical. Only R receives a gradient.
-    weights, gamma, iterations, inside, doubt
+    weights, gamma, iterations, inside, sparsity_map
         As for `proximal_rain`.
 
     Returns
@@ -120,7 +120,7 @@ def envelope_loss(
         `gamma` is not above 0, or a weight is set that is no part of this energy.
     """
     check_envelope(weights, gamma)
-    V = proximal_rain(R, Y, weights, gamma, iterations, inside=inside, doubt=doubt)
+    V = proximal_rain(R, Y, weights, gamma, iterations, inside=inside, sparsity_map=sparsity_map)
     distance = (R - V) ** 2
     if inside is not None:
         distance = distance * inside

@@ -16,15 +16,15 @@ from torch.nn.utils.fusion import fuse_conv_bn_eval
 from torch.utils.dlpack import from_dlpack
 
 from udg.errors import InvalidImage, InvalidInput
-from udg.image import DataRange, PreparedImage, prepare
+from udg.imaging.image import DataRange, PreparedImage, prepare
+from udg.model.energy import RAIN_WEIGHTS
 from udg.net.angle import average_angle
 from udg.net.network import UDGNet
 from udg.net.pretrained import from_pretrained
 from udg.net.rotation import rotate, unrotate
 from udg.net.streams import Stream
-from udg.objective import RAIN_WEIGHTS
-from udg.preview import Preview, Shown
-from udg.settings import Direction, find_direction, given_direction, understood
+from udg.pipeline.options import Direction, find_direction, given_direction, understood
+from udg.viz.preview import Preview, Shown
 
 __all__ = ["NetResult", "derain", "for_inference"]
 
@@ -46,7 +46,7 @@ class NetResult(Shown):
         What was subtracted, in the image's frame; 1 is full light. A network of one channel finds
         one layer for all colours. Within 0 ≤ R ≤ Y, unless it comes from the background.
     rain_level : float
-        In [0, 1]: 0 is no rain (nothing is taken), 1 rain without a doubt.
+        In [0, 1]: 0 is no rain (nothing is taken), 1 rain for certain.
     angle : float
         Direction of the streaks, degrees clockwise from vertical.
     confidence : float or None
@@ -125,7 +125,7 @@ def derain(
         Where to compute. Default: where a given network is; for names and paths a GPU if there is
         one. On GPUs in bfloat16, on CPUs in float32.
     data_range : float or (float, float), optional
-        Value of full light, or of none and full; see `udg.image.prepare`.
+        Value of full light, or of none and full; see `udg.imaging.image.prepare`.
     progress : callable, optional
         Called with the numbers of tiles done and to do; an exception that it raises ends the work.
 
@@ -276,7 +276,7 @@ def _direction(
     image: PreparedImage, angle: float | Literal["auto"], level: float | Literal["auto"]
 ) -> Direction:
     """Angle and rain level, as `udg.solve` decides on them for parallel streaks."""
-    settings = understood(dict.fromkeys(asdict(RAIN_WEIGHTS)), rain_level=level, fan=0.0).settings
+    settings = understood(dict.fromkeys(asdict(RAIN_WEIGHTS)), rain_level=level, convergence=0.0).settings
     if angle != "auto":
         return given_direction(settings, angle)
     pixels = image.pixels

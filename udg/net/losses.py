@@ -16,9 +16,7 @@ import torch
 from torch import Tensor
 
 from udg.errors import InvalidInput
-from udg.net.discriminator import generator_loss
-from udg.net.network import Layers
-from udg.objective import (
+from udg.model.energy import (
     RAIN_WEIGHTS,
     Weights,
     check_weights,
@@ -28,6 +26,8 @@ from udg.objective import (
     variation_across,
     variation_along,
 )
+from udg.net.discriminator import generator_loss
+from udg.net.network import Layers
 
 __all__ = [
     "AUTHORS_LOSS",

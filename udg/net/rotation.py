@@ -1,6 +1,6 @@
 """The rotation θ∘ as a network sees it: differentiable, its only parameter an angle.
 
-The same as `udg.rotation` (clockwise from vertical is positive, and turning by it makes streaks
+The same as `udg.imaging.geometry` (clockwise from vertical is positive, and turning by it makes streaks
 vertical; cubic B-splines; a picture surrounded by its reflection), for batches with an angle each
 and with a gradient with respect to both pixels and angle. This is the paper's "modified spatial
 transform": a spatial transformer whose affine map can only be a rotation.
@@ -15,7 +15,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from udg.errors import InvalidInput
-from udg.rotation import rotated_shape
+from udg.imaging.geometry import rotated_shape
 
 __all__ = ["inside", "rotate", "unrotate"]
 

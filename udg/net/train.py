@@ -31,9 +31,9 @@ from torch.optim.swa_utils import get_ema_multi_avg_fn
 
 from udg._version import __version__
 from udg.batch import make_folder
-from udg.doubt import Crowding, reweighting
+from udg.detection.doubt import RainDensity, reweighting
 from udg.errors import Diverged, FileError, InvalidInput
-from udg.files import plain_errors, quantize, replacing, write, write_bytes
+from udg.io.raster import plain_errors, quantize, replacing, write, write_bytes
 from udg.net.data import (
     Angles,
     Crops,
@@ -151,8 +151,8 @@ class TrainConfig:
     reweight : float
         With `envelope`: the part of the steps after which `lam_r` is weighed, pixel by pixel, as in
         the second pass of `udg.solve`: by where the rain that was found until then is crowded
-        (`udg.doubt.Crowding`), and by the rain that the stream finds in each step
-        (`udg.doubt.reweighting`). What lines look like (`udg.doubt.traits`) is not asked. 1 never
+        (`udg.detection.doubt.RainDensity`), and by the rain that the stream finds in each step
+        (`udg.detection.doubt.reweighting`). What lines look like (`udg.detection.doubt.streak_features`) is not asked. 1 never
         does.
     distill : float
         Weight of the distance of the layers from those that `udg.solve` finds, summed over pixels;
@@ -533,7 +533,7 @@ def train(
                 for name in PARTS:
                     getattr(state.net, name).requires_grad_(name in parts)
                 model = group.averaged(state.net)
-            if _second_pass(config, state.step) and rainy.pictures[0].doubt is None:
+            if _second_pass(config, state.step) and rainy.pictures[0].sparsity_map is None:
                 state.crowded = state.crowded or _crowded(state.average, pictures)
                 rainy.pictures = _doubted(pictures, state.crowded)
             rate = learning_rate(config, state.step)
@@ -852,13 +852,13 @@ def _envelope(
     config: TrainConfig, layers: Layers, crops: Crops
 ) -> tuple[Tensor, dict[str, Tensor]]:
     """The energy's envelope, and the angle's error; one number an image."""
-    R, doubt = layers.R, None
-    if crops.doubts is not None:
+    R, sparsity_map = layers.R, None
+    if crops.sparsity_maps is not None:
         found = R.detach().float().clamp(min=0)
-        crowd = rotate(crops.doubts, layers.angle.detach(), (config.crop, config.crop))
-        doubt = crowd * reweighting(found, crowd, config.loss.lam_r)
+        crowd = rotate(crops.sparsity_maps, layers.angle.detach(), (config.crop, config.crop))
+        sparsity_map = crowd * reweighting(found, crowd, config.loss.lam_r)
     settings = (config.loss, config.envelope, config.envelope_iterations)
-    total = envelope_loss(R, layers.Y, *settings, inside=layers.inside, doubt=doubt)
+    total = envelope_loss(R, layers.Y, *settings, inside=layers.inside, sparsity_map=sparsity_map)
     terms = {"envelope": total.detach()}
     if config.loss.angle:
         angle = config.loss.angle * angle_loss(layers.predicted, crops.angles)
@@ -872,7 +872,7 @@ def _second_pass(config: TrainConfig, step: int) -> bool:
 
 
 def _crowded(net: UDGNet, pictures: Sequence[TrainingPicture]) -> list[tuple[Tensor, ...]]:
-    """Block means of each picture, from the rain that is found now: all that `Crowding` needs."""
+    """Block means of each picture, from the rain that is found now: all that `RainDensity` needs."""
     means = []
     for picture in pictures:
         light = as_light(picture.light)[None].to(next(net.parameters()).device)
@@ -881,24 +881,24 @@ def _crowded(net: UDGNet, pictures: Sequence[TrainingPicture]) -> list[tuple[Ten
             R = unrotate(net.rain(rotate(light, picture.angle)), picture.angle, shape)
             rain = torch.minimum(R.clamp(min=0), light)
         planes = (u[0].mean(dim=0).cpu().numpy() for u in (rain, light))
-        crowding = Crowding(shape, picture.angle)
-        crowding.add(0, *planes)
-        means.append(tuple(torch.from_numpy(u.copy()) for u in crowding.means()))
+        density = RainDensity(shape, picture.angle)
+        density.add(0, *planes)
+        means.append(tuple(torch.from_numpy(u.copy()) for u in density.means()))
     return means
 
 
 def _doubted(
     pictures: Sequence[TrainingPicture], means: list[tuple[Tensor, ...]]
 ) -> list[TrainingPicture]:
-    """The pictures, and where rain is doubted in each."""
-    doubted = []
+    """The pictures, and where rain is reweighted in each."""
+    reweighted = []
     for picture, (rain, squared, ground, busy) in zip(pictures, means, strict=True):
         height, width = picture.light.shape[-2:]
         known = rain.numpy(), squared.numpy(), ground.numpy(), busy.numpy()
-        crowding = Crowding((height, width), picture.angle, known)
-        doubt = crowding.around(slice(0, height), slice(0, width)).doubt()
-        doubted.append(replace(picture, doubt=torch.from_numpy(doubt)[None]))
-    return doubted
+        density = RainDensity((height, width), picture.angle, known)
+        sparsity_map = density.around(slice(0, height), slice(0, width)).sparsity_factor()
+        reweighted.append(replace(picture, sparsity_map=torch.from_numpy(sparsity_map)[None]))
+    return reweighted
 
 
 def _distance(found: Tensor, target: Tensor, power: int, inside: Tensor) -> Tensor:

@@ -14,19 +14,17 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cache
 from itertools import product
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
-from udg._certificate_cupy import certify
-from udg._cuda import Kernel, Launcher, Stack, cupy_launcher
-from udg.certificate import Duals, relative_gap
-from udg.method import Estimate
-from udg.objective import Problem
-
-if TYPE_CHECKING:
-    from udg.iteration import Minimum
-    from udg.primal_dual.method import PrimalDual, State, Steps
+from udg.model._cuda import Kernel, Launcher, Stack, cupy_launcher
+from udg.model._duality_cupy import certify
+from udg.model.duality import Duals, relative_gap
+from udg.model.energy import Problem
+from udg.optim.loop import Checkpoint, Minimum, next_look, stop
+from udg.optim.method import Estimate, Method
+from udg.primal_dual.state import State, Steps
 
 __all__ = ["Plan", "advance", "estimate", "minimize_batch", "plan_for", "plans"]
 
@@ -241,18 +239,18 @@ class _Running:
 
 def minimize_batch(
     problems: Sequence[Problem],
-    method: PrimalDual,
+    method: Method,
+    steps: Sequence[Steps],
     tol: float,
     max_iter: int,
     launcher: Launcher | None = None,
     plan: Plan | None = None,
 ) -> list[Minimum]:
-    """`udg.iteration.minimize_batch` side by side: every launch does all that have not ended."""
-    from udg.iteration import Checkpoint, Minimum, next_look, stop
-
+    """`udg.minimize_batch` side by side: every launch does all that have not ended."""
     launcher = launcher or cupy_launcher()
     xp = launcher.xp
-    running = [_Running(i, p, method.steps(p.weights)) for i, p in enumerate(problems)]
+    pairs = zip(problems, steps, strict=True)
+    running = [_Running(i, problem, step) for i, (problem, step) in enumerate(pairs)]
     stack = Stack.of(tuple(problems), xp)
     fields = tuple(xp.zeros_like(stack.Y) for _ in range(1 + len(Duals._fields)))
     minima: dict[int, Minimum] = {}

@@ -16,18 +16,16 @@ them.
 from __future__ import annotations
 
 import contextlib
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from numba import njit, prange
 from numba.core.compiler import Compiler
 
-from udg._certificate_numba import blocks_for, sparsity_rows
 from udg.backend import in_blocks
-from udg.objective import Problem
-
-if TYPE_CHECKING:
-    from udg.primal_dual.method import State, Steps
+from udg.model._duality_numba import blocks_for, sparsity_rows
+from udg.model.energy import Problem
+from udg.primal_dual.state import State, Steps
 
 __all__ = ["advance", "estimate"]
 

@@ -12,8 +12,8 @@
 //   STRIPS     threads of a block down
 //   ROWS       rows a thread holds
 //   RAIN       1: 0 ≤ R ≤ U;  0: R of any sign
-//   CEILING    1: U is an array of its own;  0: U is Y
-//   DOUBT      1: D, a factor on lam_r, is an array;  0: it is 1 everywhere
+//   UPPER_BOUND    1: U is an array of its own;  0: U is Y
+//   SPARSITY_MAP      1: D, a factor on lam_r, is an array;  0: it is 1 everywhere
 // Arrays are (batch, height, width) in C order; blockIdx.z is the image. Plain C++11 but for CUDA's
 // own names, so that the tests can compile it for the host.
 
@@ -65,11 +65,11 @@ extern "C" __global__ void __launch_bounds__(THREADS) advance(
     const REAL lam_y = seam_column ? REAL(0) : c.lam_y;
     unsigned seam_rows = 0;
     REAL y[ROWS], r[ROWS], pa[ROWS], pc[ROWS], q[ROWS], s[ROWS];
-#if CEILING
+#if UPPER_BOUND
     REAL u[ROWS];
 #endif
-#if DOUBT
-    REAL doubt[ROWS];
+#if SPARSITY_MAP
+    REAL sparsity_map[ROWS];
 #endif
 
 #pragma unroll
@@ -86,11 +86,11 @@ extern "C" __global__ void __launch_bounds__(THREADS) advance(
         q[k] = inside && !seam_row ? q_in[at] : REAL(0);
         pc[k] = inside && !seam_column ? pc_in[at] : REAL(0);
         s[k] = inside && !seam_column ? s_in[at] : REAL(0);
-#if CEILING
+#if UPPER_BOUND
         u[k] = inside ? U[at] : REAL(0);
 #endif
-#if DOUBT
-        doubt[k] = inside ? D[at] : REAL(0);
+#if SPARSITY_MAP
+        sparsity_map[k] = inside ? D[at] : REAL(0);
 #endif
         to_right[(top + k) * COLUMNS + x] = Pair{pc[k], s[k]};
     }
@@ -110,13 +110,13 @@ extern "C" __global__ void __launch_bounds__(THREADS) advance(
             const REAL divergence = over.a - pa[k] + before.a - pc[k];
             const REAL slope = over.b - q[k] + before.b - s[k] - divergence;
             over = Pair{pa[k], q[k]};
-#if DOUBT
-            const REAL sparsity = c.lam_r * doubt[k];
+#if SPARSITY_MAP
+            const REAL sparsity = c.lam_r * sparsity_map[k];
 #else
             const REAL sparsity = c.lam_r;
 #endif
 #if RAIN
-#if CEILING
+#if UPPER_BOUND
             const REAL upper = u[k];
 #else
             const REAL upper = y[k];
@@ -194,7 +194,7 @@ extern "C" __global__ void estimate(
     if (periodic || j > 0) divergence += pc[before];
     if (periodic || j < width - 1) divergence -= pc[at];
 #if RAIN
-    const REAL upper = CEILING ? U[at] : Y[at];
+    const REAL upper = UPPER_BOUND ? U[at] : Y[at];
     const REAL rain = fmin(fmax(R[at], REAL(0)), upper);
 #else
     const REAL rain = R[at];

@@ -1,6 +1,6 @@
 """A Condat–Vũ primal-dual iteration on Eq. 3 with the background eliminated.
 
-Every absolute value gets a dual variable (see `udg.certificate`); given them, the best background
+Every absolute value gets a dual variable (see `udg.model.duality`); given them, the best background
 is X = Y − R − ∇ᵀp. What is left is a saddle point in R and (p, q, s), approached by steps of::
 
     R̃ = prox(R − γ (∇xᵀq + ∇yᵀs − ∇ᵀp))
@@ -20,36 +20,20 @@ and linear composite terms", JOTA 158 (2013). Vũ, Adv. Comput. Math. 38 (2013).
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import Any
 
 from array_api_compat import array_namespace, is_cupy_array, is_numpy_array
 
-from udg.certificate import Duals, clip_duals, divergence, slope
 from udg.errors import InvalidInput
-from udg.method import Estimate
-from udg.objective import Problem, Weights
-from udg.operators import across, along
+from udg.model.duality import Duals, clip_duals, divergence, slope
+from udg.model.energy import Problem, Weights
+from udg.model.operators import across, along
+from udg.optim.method import Estimate
+from udg.primal_dual.state import State, Steps
 
-__all__ = ["PrimalDual", "State", "Steps", "step"]
+__all__ = ["PrimalDual", "step"]
 
 Array = Any
-
-
-class State(NamedTuple):
-    """The primal variable R and its duals."""
-
-    R: Array
-    duals: Duals
-
-
-class Steps(NamedTuple):
-    """Step sizes γ (R), σ_p, σ_q, σ_s (duals) and the relaxation ρ."""
-
-    primal: float
-    p: float
-    q: float
-    s: float
-    relaxation: float
 
 
 @dataclass(frozen=True)

@@ -20,7 +20,7 @@ from rich.console import Console
 from rich.progress import track
 from train_weights import rain, to8
 
-from udg.files import quantize, read, write
+from udg.io.raster import quantize, read, write
 
 
 def main() -> None:

@@ -32,7 +32,7 @@ from torch import Tensor
 from baselines.networks import NETWORKS, shared
 from baselines.networks.recipe import Batch, Training
 from udg.errors import Diverged, InvalidInput, UdgError
-from udg.evaluation import find_pairs
+from udg.batch.evaluation import find_pairs
 from udg.net.data import load
 
 LOG_EVERY = 20  # steps

@@ -1,0 +1,798 @@
+"""Pictures too large for one window: overlapping tiles in bounded memory.
+
+An executor of `udg.pipeline.stages`. What belongs to the whole picture is decided once from an
+overview that is collected strip by strip (`survey`), and so is the rain density between two
+stages. Tiles are solved one by one and their rain layers blended where they overlap, by weights
+that sum to 1 (`plan`). Only rain is blended: the picture's own pixels are read once more and lose
+the blended rain.
+
+A stage goes through the picture from top to bottom. Beside one tile it holds the rain of one row of
+tiles, so that memory grows with the width of the picture at most. What the next stage starts from,
+R and its duals, is kept in a temporary file, 20 bytes a pixel of the rotated frames, and the rain
+found so far in another, 4 bytes a pixel.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from itertools import groupby
+from tempfile import TemporaryFile
+from typing import Any, Literal, NamedTuple
+
+import numpy as np
+from array_api_compat import array_namespace, is_array_api_obj
+
+from udg.backend import to_numpy
+from udg.detection.density import RainDensity
+from udg.errors import InvalidInput
+from udg.imaging.chroma import REACH
+from udg.imaging.geometry import Window
+from udg.imaging.image import (
+    BlockMeans,
+    DataRange,
+    Overview,
+    PreparedImage,
+    check_shape,
+    prepare,
+    shrunk,
+)
+from udg.io.raster import quantize
+from udg.model.duality import Duals
+from udg.model.energy import Model, Weights
+from udg.optim.loop import Reason
+from udg.optim.method import Estimate
+from udg.pipeline import gauge as gauges
+from udg.pipeline.options import checked_count, resolve
+from udg.pipeline.progress import Callback, Reporter
+from udg.pipeline.stages import (
+    Decision,
+    Layer,
+    Rows,
+    Stage,
+    StageResult,
+    WindowResult,
+    derain,
+    finish,
+    screen_fraction,
+    solve_window,
+)
+from udg.viz.preview import Preview, Shown, Thumbnail, rain_in_words
+
+__all__ = [
+    "OVERLAP",
+    "TILE",
+    "Tile",
+    "TiledResult",
+    "overview",
+    "plan",
+    "reduced",
+    "refuse_single_window_options",
+    "solve_tiles",
+    "survey",
+    "survey_steps",
+]
+
+Array = Any
+Floats = np.ndarray[Any, np.dtype[Any]]
+
+TILE = 2048  # side in pixels
+OVERLAP = 128  # pixels that neighbours share, at most a third of a tile
+_MARGIN = 0.25  # part of an overlap, at either end, that is left to one tile alone
+_AT_ONCE = 2**22  # pixels that are read or written at once
+
+
+# Planning
+
+
+class Span(NamedTuple):
+    """A tile's extent along one axis: from `start` to `stop`, shared `before` and `after`."""
+
+    start: int
+    stop: int
+    before: int
+    after: int
+
+    @property
+    def own(self) -> slice:
+        """From where the tile begins to where the next one does."""
+        return slice(self.start, self.stop - self.after)
+
+    def ramp(self) -> Floats:
+        """Weight at each pixel, float32; at every pixel those of all tiles sum to 1."""
+        weights = np.ones(self.stop - self.start, np.float32)
+        if self.before:
+            weights[: self.before] = _rising(self.before)
+        if self.after:
+            weights[-self.after :] = _rising(self.after)[::-1]
+        return weights
+
+
+class Tile(NamedTuple):
+    """A window of the picture that is solved on its own.
+
+    Attributes
+    ----------
+    number : int
+        From 0, row by row.
+    rows, columns : Span
+        The window, overlaps included.
+    """
+
+    number: int
+    rows: Span
+    columns: Span
+
+    @property
+    def window(self) -> Window:
+        """The window as an index of the picture."""
+        return slice(self.rows.start, self.rows.stop), slice(self.columns.start, self.columns.stop)
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """Height and width of the window."""
+        return self.rows.stop - self.rows.start, self.columns.stop - self.columns.start
+
+    def weights(self) -> Floats:
+        """Weight of the tile's rain at each of its pixels, float32, shape ``shape``."""
+        return np.outer(self.rows.ramp(), self.columns.ramp())
+
+
+def plan(shape: tuple[int, ...], tile: int = TILE, overlap: int | None = None) -> list[Tile]:
+    """Cover a picture with overlapping tiles of nearly the same size.
+
+    Parameters
+    ----------
+    shape : (int, int) or (int, int, int)
+        Of the picture.
+    tile : int
+        Longest side of a tile in pixels, overlaps included; at least 16.
+    overlap : int, optional
+        Pixels that neighbours share; at most a third of `tile`. Default 128 if it may be.
+
+    Returns
+    -------
+    list of Tile
+        Row by row. A single one if the picture is not larger than a tile.
+
+    Raises
+    ------
+    InvalidInput
+        `tile` or `overlap` is outside its range.
+    """
+    checked_count("tile", tile, 16)
+    overlap = min(OVERLAP, tile // 3) if overlap is None else checked_count("overlap", overlap, 0)
+    if 3 * overlap > tile:
+        raise InvalidInput(f"overlap is {overlap}; give at most a third of the tile, {tile // 3}")
+    rows, columns = (_spans(side, tile, overlap) for side in shape[:2])
+    pairs = ((row, column) for row in rows for column in columns)
+    return [Tile(number, row, column) for number, (row, column) in enumerate(pairs)]
+
+
+def _spans(length: int, size: int, overlap: int) -> list[Span]:
+    count = max(1, math.ceil((length - overlap) / (size - overlap)))
+    cuts = [round(k * (length - overlap) / count) for k in range(1, count)]
+    starts, stops = [0, *cuts], [*(cut + overlap for cut in cuts), length]
+    befores, afters = [0, *[overlap] * (count - 1)], [*[overlap] * (count - 1), 0]
+    return [Span(*ends) for ends in zip(starts, stops, befores, afters, strict=True)]
+
+
+def _rising(overlap: int) -> Floats:
+    """From 0 to 1 over an overlap: sin², whose mirror image is 1 minus it."""
+    place = (np.arange(overlap) + 0.5) / overlap
+    inner = np.clip((place - _MARGIN) / (1 - 2 * _MARGIN), 0, 1)
+    return np.asarray(np.sin(0.5 * np.pi * inner) ** 2, np.float32)
+
+
+# The overview
+
+
+def survey(source: Array, data_range: DataRange | None = None) -> Overview:
+    """Shrink a picture to what is needed to decide on the whole of it, strip by strip.
+
+    Parameters
+    ----------
+    source : array_like, shape (H, W) or (H, W, C)
+        Anything with ``shape`` and slicing.
+    data_range : float or (float, float), optional
+        As in `udg.imaging.image.prepare`.
+
+    Returns
+    -------
+    Overview
+        The same as for the picture in one piece.
+
+    Raises
+    ------
+    InvalidImage
+        The picture cannot be used; see `udg.imaging.image.prepare`.
+    """
+    shape = _shape(source)
+    luma_step, unit_step = survey_steps(shape)
+    corner = _read(source, slice(0, 2), slice(0, 2), data_range)
+    lumas = BlockMeans(shape[:2], luma_step)
+    units = BlockMeans((*shape[:2], corner.colours), unit_step)
+    for rows in _strips(0, shape[0], shape[1]):
+        image = _read(source, rows, slice(None), data_range)
+        lumas.add(rows.start, to_numpy(image.luma()))
+        units.add(rows.start, to_numpy(image.unit()))
+    return overview(shape, lumas.result(), units.result(), corner.low, corner.high)
+
+
+def reduced(source: Array, longest: int) -> Floats:
+    """Shrink a picture to show it, strip by strip.
+
+    Parameters
+    ----------
+    source : array_like, shape (H, W) or (H, W, C)
+        Anything with ``shape`` and slicing.
+    longest : int
+        Pixels that the longer side may have; smaller pictures keep their size.
+
+    Returns
+    -------
+    array, float32, shape (h, w, colours)
+        In [0, 1].
+
+    Raises
+    ------
+    InvalidImage
+        The picture cannot be used; see `udg.imaging.image.prepare`.
+    """
+    shape = _shape(source)
+    scale = min(1.0, longest / max(shape[:2]))
+    colours = _read(source, slice(0, 2), slice(0, 2), None).colours
+    means = BlockMeans((*shape[:2], colours), int(1 / scale))
+    for rows in _strips(0, shape[0], shape[1]):
+        means.add(rows.start, to_numpy(_read(source, rows, slice(None), None).unit()))
+    return shrunk(means.result(), shape, scale)
+
+
+def survey_steps(shape: tuple[int, ...]) -> tuple[int, int]:
+    """Sides of the blocks of which `overview` wants the mean luma and the mean colours."""
+    from udg.detection.angle import luma_scale
+
+    return int(1 / luma_scale(shape)), int(1 / PreparedImage.thumbnail_scale(shape))
+
+
+def overview(shape: tuple[int, ...], luma: Floats, unit: Floats, low: float, high: float) -> Overview:
+    """`survey` of a picture of which block means are known.
+
+    Parameters
+    ----------
+    shape : tuple of int
+        Of the picture.
+    luma : array, shape (h, w)
+        `BlockMeans` of `PreparedImage.luma`.
+    unit : array, shape (h, w, colours)
+        `BlockMeans` of `PreparedImage.unit`.
+    low, high : float
+        The values of no light and of full light.
+
+    Returns
+    -------
+    Overview
+    """
+    from udg.detection.angle import luma_scale
+
+    return Overview(
+        shrunk(luma, shape, luma_scale(shape)),
+        shrunk(unit, shape, PreparedImage.thumbnail_scale(shape)),
+        shape,
+        low,
+        high,
+    )
+
+
+# The result
+
+
+@dataclass(frozen=True, repr=False)
+class TiledResult(Shown):
+    """A picture that was decomposed tile by tile; a notebook shows its thumbnail.
+
+    Attributes
+    ----------
+    derained : array_like, the picture's shape
+        The target that was given, or a new array, float32, in the picture's range.
+    rain : array_like or None
+        The target for the rain that was given.
+    rain_level, angle, confidence, convergence, weights, model
+        As in `udg.Result`: decided once for the whole picture.
+    gap : float
+        Largest of all tiles' last stages; 0 if there was nothing to solve.
+    iterations : float
+        Mean of all tiles'.
+    seconds : float
+        That passed from the call to the result.
+    iteration_seconds : float
+        Time spent iterating, of all tiles together.
+    reason : {"gap", "max_iter"}
+        ``"gap"`` if that is why all tiles stopped.
+    stages : tuple of StageResult
+        As in `udg.Result`; of all tiles together.
+    tiles : int
+        Number of tiles.
+    tile_shape : (int, int)
+        Of the largest tile, in pixels.
+    overlap : int
+        In pixels; 0 for a single tile.
+    angles : tuple of float
+        Each tile's angle in its centre, row by row.
+    layers : tuple of TiledResult
+        One a direction if rain of several was asked for, as in `udg.Result`, each without arrays.
+    thumbnail : Thumbnail, optional
+        The picture and its rain, at most 720 pixels a side; none in ``layers``.
+    screen_fraction : float
+        As in `udg.Result`.
+    """
+
+    derained: Array
+    rain: Array
+    rain_level: float
+    angle: float
+    confidence: float | None
+    convergence: float
+    weights: Weights
+    model: Model
+    gap: float
+    iterations: float
+    seconds: float
+    iteration_seconds: float
+    reason: Reason
+    stages: tuple[StageResult, ...]
+    tiles: int
+    tile_shape: tuple[int, int]
+    overlap: int
+    angles: tuple[float, ...]
+    layers: tuple[TiledResult, ...] = ()
+    thumbnail: Thumbnail | None = None
+    screen_fraction: float = 0.0
+
+    def __repr__(self) -> str:
+        if self.derained is None:
+            return f"<TiledResult of one layer: {self._words()}>"
+        return super().__repr__()
+
+    def _words(self) -> str:
+        count = f"{self.tiles} tile{'' if self.tiles == 1 else 's'}"
+        return f"{rain_in_words(self)}, {count}"
+
+    def _preview(self, side: int) -> Preview | None:
+        if self.thumbnail is None:
+            return None
+        return Preview.of_thumbnail(self.thumbnail, signed=self.model == "signed", side=side)
+
+
+def solve_tiles(
+    source: Array,
+    target: Array = None,
+    *,
+    rain: Array = None,
+    tile: int = TILE,
+    overlap: int | None = None,
+    angle: float | Literal["auto"] | Sequence[float] = "auto",
+    angle_per_tile: bool = False,
+    n_layers: int | Literal["auto"] | None = None,
+    data_range: DataRange | None = None,
+    callback: Callback | None = None,
+    **options: Any,
+) -> TiledResult:
+    """Remove rain streaks (or stripes) from a picture of any size, tile by tile.
+
+    Angle, rain level and weights are decided once, from the whole picture, as `udg.solve` does;
+    so are rain density and gauge. The rain of overlapping tiles is blended and subtracted from the
+    picture's own pixels. Memory does not depend on the height of the picture, and on its width
+    only by one row of tiles.
+
+    Parameters
+    ----------
+    source : array_like, shape (H, W) or (H, W, C)
+        Anything with ``shape``, ``ndim`` and slicing by rows and columns: a NumPy array or memory
+        map, a zarr array, a reader of `udg.io`. Pixels as in `udg.solve`. Read once for the
+        decisions and twice a stage.
+    target : array_like, optional
+        Where the derained picture goes: anything with ``dtype`` that can be assigned to by rows,
+        ``target[top:bottom] = rows``, from top to bottom. Values of an integer type are rounded; a
+        type other than the source's has its own full range (`udg.io.raster.quantize`). It must not
+        be the source. Default: a new array, float32, in the source's range.
+    rain : array_like, optional
+        Where the rain layer goes, if wanted: as `target`, of shape (H, W). Floats are R, where 1
+        is full light; uint8 and uint16 hold R times their range, or R / 2 + 1/2 for stripes.
+    tile : int
+        Longest side of a tile in pixels, overlaps included. Memory and, per pixel, time fall and
+        rise with it: about 15 float32 copies of a tile, more the further the angle is from 0.
+    overlap : int, optional
+        Pixels that neighbouring tiles share; at most a third of `tile`. Default 128 if it may be.
+    angle : float, "auto" or sequence of float
+        As in `udg.solve`; the same in all tiles.
+    angle_per_tile : bool
+        Let each tile look for its own angle; for rain that changes its direction over the picture.
+        Needs ``angle="auto"`` and a single layer.
+    n_layers : int or "auto", optional
+        As in `udg.solve`. Layers are taken out one after the other, each of the whole picture.
+        Default 1 with `angle_per_tile`.
+    data_range : float or (float, float), optional
+        Value of full light, or of none and full; see `udg.imaging.image.prepare`.
+    callback : callable, optional
+        Called with `Progress` after each tile. An exception that it raises ends the work; its
+        answer is not used.
+    **options
+        All else that `udg.solve` takes, except `warm_start` and `history`.
+
+    Returns
+    -------
+    TiledResult
+
+    Raises
+    ------
+    InvalidImage
+        The picture has a type, shape or values that cannot be used.
+    InvalidInput
+        Any other argument is outside its range, or targets do not fit the picture.
+
+    Examples
+    --------
+    >>> import numpy as np, udg
+    >>> clean = np.full((90, 120), 100, dtype=np.uint8)
+    >>> rainy = udg.synthesize(clean, angle=0, seed=1).rainy.round().astype(np.uint8)
+    >>> result = udg.solve_tiles(rainy, np.empty_like(rainy), tile=64, overlap=16, angle=0)
+    >>> result.tiles, result.derained.dtype
+    (6, dtype('uint8'))
+    """
+    began = time.perf_counter()
+    refuse_single_window_options(options)
+    request = resolve(angle, n_layers, angle_per_window=angle_per_tile, **options)
+    source = source if hasattr(source, "shape") else np.asarray(source)
+    shape = _shape(source)
+    tiles = plan(shape, tile, overlap)
+    if target is None:
+        target = np.empty(shape, np.float32)
+    _check_target("target", target, shape)
+    if rain is not None:
+        _check_target("rain", rain, shape[:2])
+
+    reporter = Reporter(callback)
+    picture = _Tiled(source, data_range, tiles, reporter)
+    try:
+        layers = derain(picture, request, reporter)
+    finally:
+        picture.close()
+    decision = layers[0].decision
+    small = picture.small_rain()
+    fraction = screen_fraction(decision, picture.thumbnail, small)
+    _write(picture, decision, fraction, target, rain)
+    unit = replace(decision, data_range=(0.0, 1.0))
+    after = finish(picture.thumbnail, small, unit, fraction)
+    found = [picture.facts(layer) for layer in layers]
+    return replace(
+        found[0],
+        derained=target,
+        rain=rain,
+        seconds=time.perf_counter() - began,
+        layers=tuple(found) if len(found) > 1 else (),
+        thumbnail=Thumbnail(picture.thumbnail, after, small),
+        screen_fraction=fraction,
+    )
+
+
+def refuse_single_window_options(options: dict[str, Any]) -> None:
+    """Raise InvalidInput for what only a picture in one window has."""
+    for name in ("warm_start", "history"):
+        if name in options:
+            raise InvalidInput(f"{name} is for udg.solve; leave it out with tiles and chunks")
+
+
+# The executor
+
+
+class _Tiled:
+    """A picture in many windows; what was found is in temporary files."""
+
+    def __init__(
+        self, source: Array, data_range: DataRange | None, tiles: Sequence[Tile], reporter: Reporter
+    ) -> None:
+        self.tiles = tiles
+        self.shape, self.ndim = _shape(source), len(source.shape)
+        self.thumbnail: Floats  # of the picture as it was
+        self._source, self._given, self._reporter = source, data_range, reporter
+        corner = _read(source, slice(0, 2), slice(0, 2), data_range)
+        self.dtype = corner.pixels.dtype
+        self._range = corner.low, corner.high
+        self._rain: np.memmap[Any, Any] | None = None  # of all directions
+        self._decision: Decision | None = None  # of the present direction
+        self._drafts: _Drafts | None = None
+        self._results: list[WindowResult] = []
+        self._seams = _Seams()
+
+    # What is left
+
+    def __getitem__(self, window: Window) -> Array:
+        pixels = _window(self._source, *window)
+        if self._rain is None or self._decision is None:
+            return pixels
+        image, xp = PreparedImage(pixels, *self._range), array_namespace(pixels)
+        return image.subtract(xp.asarray(self._rain[window]), self._decision.illuminant)
+
+    def overview(self) -> Overview:
+        found = survey(self, self._given if self._rain is None else self._range)
+        if self._rain is None:
+            self.thumbnail = found.thumbnail
+        return found
+
+    def rows(self, rows: slice) -> Array:
+        return self[rows, slice(0, self.shape[1])]
+
+    def original(self, rows: slice) -> Array:
+        """Pixels of the picture as it was."""
+        return _window(self._source, rows, slice(0, self.shape[1]))
+
+    # Stages
+
+    def solve(self, decision: Decision, stage: Stage, density: RainDensity | None) -> Rows:
+        if decision.dry:
+            self._results = []
+            return _nothing(self.shape)
+        return self._solve(decision, stage, density)
+
+    def _solve(
+        self, decision: Decision, stage: Stage, density: RainDensity | None
+    ) -> Iterator[tuple[int, Floats]]:
+        drafts, kept = self._drafts, None if stage.last else _Drafts()
+        self._results, self._seams = [], _Seams()
+        free = gauges.is_free(decision.options)
+
+        def results() -> Iterator[tuple[Tile, Floats]]:
+            for tile in self.tiles:
+                previous = drafts[tile.number] if stage.reweighted and drafts else None
+                found = solve_window(
+                    self[tile.window], tile.window, decision, stage, previous, density
+                )
+                rain = to_numpy(found.rain)
+                if free:
+                    self._seams.add(tile, rain)
+                if kept is not None:
+                    kept.keep(tile.number, found)
+                self._results.append(_without_arrays(found))
+                self._reporter.solved((tile.number + 1) / len(self.tiles))
+                yield tile, rain
+
+        try:
+            yield from _blended(results(), self.shape)
+        except BaseException:
+            if kept is not None:
+                kept.close()
+            raise
+        self._drop_drafts()
+        self._drafts = kept
+
+    def solved(self) -> list[WindowResult]:
+        return self._results
+
+    def take(self, decision: Decision, rain: Rows) -> None:
+        total = _scratch(self.shape[:2]) if self._rain is None else self._rain
+        free = gauges.is_free(decision.options) and not decision.dry
+        layer = _scratch(self.shape[:2]) if free else total  # its gauge is the layer's own
+        for top, band in rain:  # bands still to come do not read rows above
+            layer[top : top + len(band)] += band
+        if free:
+            self._gauge(layer, decision)
+            for rows in _strips(0, *self.shape[:2]):
+                total[rows] += layer[rows]
+        self._rain, self._decision = total, decision
+
+    def _gauge(self, layer: Floats, decision: Decision) -> None:
+        """Align the tiles' constants, and choose that of the whole picture."""
+        constants = self._seams.constants(len(self.tiles))
+        for tile, constant in zip(self.tiles, constants, strict=True):
+            layer[tile.window] += np.float32(constant) * tile.weights()
+
+        def parts() -> Iterator[Floats]:
+            for rows in _strips(0, *self.shape[:2]):
+                yield layer[rows]
+
+        shift = np.float32(gauges.constant_of_parts(parts, decision.options))
+        for part in parts():
+            part -= shift
+
+    def _drop_drafts(self) -> None:
+        if self._drafts is not None:
+            self._drafts.close()
+        self._drafts = None
+
+    def close(self) -> None:
+        """Forget what only the next stage would need."""
+        self._drop_drafts()
+
+    # What was found
+
+    def rain(self, rows: slice) -> Floats:
+        """All that was found, in rows of the picture."""
+        assert self._rain is not None
+        return self._rain[rows]
+
+    def small_rain(self) -> Floats:
+        """The same as a thumbnail."""
+        means = BlockMeans(self.shape[:2], survey_steps(self.shape)[1])
+        for rows in _strips(0, *self.shape[:2]):
+            means.add(rows.start, self.rain(rows))
+        return shrunk(means.result(), self.shape, PreparedImage.thumbnail_scale(self.shape))
+
+    def facts(self, layer: Layer) -> TiledResult:
+        """What is known of a direction."""
+        decision, stages, tiles = layer.decision, layer.stages, self.tiles
+        height, width = (max(sides) for sides in zip(*(tile.shape for tile in tiles), strict=True))
+        return TiledResult(
+            derained=None,
+            rain=None,
+            rain_level=decision.rain_level,
+            angle=decision.angle,
+            confidence=decision.confidence,
+            convergence=decision.convergence,
+            weights=decision.weights(Stage(0, 1, 0, reweighted=False, last=True)),
+            model=decision.options.model,
+            gap=stages[-1].gap if stages else 0.0,
+            iterations=sum(one.iterations for one in stages),
+            seconds=layer.seconds,
+            iteration_seconds=sum(one.seconds for one in stages),
+            reason=next((one.reason for one in stages if one.reason != "gap"), "gap"),
+            stages=stages,
+            tiles=len(tiles),
+            tile_shape=(height, width),
+            overlap=max(max(tile.rows.after, tile.columns.after) for tile in tiles),
+            angles=stages[-1].angles if stages else (),
+        )
+
+
+class _Seams:
+    """By how much the rain of neighbouring tiles differs where they overlap."""
+
+    def __init__(self) -> None:
+        self._differences: dict[tuple[int, int], tuple[float, int]] = {}
+        self._left: tuple[int, Floats] | None = None
+        self._above: dict[int, tuple[int, Floats]] = {}  # by the first column
+
+    def add(self, tile: Tile, rain: Floats) -> None:
+        """Compare a tile with those before it; they come row by row."""
+        if tile.columns.before and self._left is not None:
+            self._compare(tile.number, rain[:, : tile.columns.before], *self._left)
+        if tile.rows.before:
+            above = self._above[tile.columns.start]
+            self._compare(tile.number, rain[: tile.rows.before], *above)
+        after = tile.columns.after
+        self._left = (tile.number, rain[:, -after:].copy()) if after else None
+        if tile.rows.after:
+            self._above[tile.columns.start] = tile.number, rain[-tile.rows.after :].copy()
+
+    def _compare(self, number: int, rain: Floats, other: int, its: Floats) -> None:
+        difference = float(np.mean(its - rain, dtype=float))
+        self._differences[other, number] = difference, rain.size
+
+    def constants(self, count: int) -> list[float]:
+        """What brings the tiles together."""
+        return gauges.align(count, self._differences)
+
+
+class _Drafts:
+    """What the next stage starts from, in a temporary file: R and duals of every tile."""
+
+    def __init__(self) -> None:
+        self._file = TemporaryFile(prefix="udg-")  # noqa: SIM115
+        self._results: dict[int, tuple[int, tuple[int, ...], WindowResult]] = {}
+
+    def keep(self, number: int, result: WindowResult) -> None:
+        """Write a tile's planes."""
+        _, R, duals = result.minimum.estimate
+        offset = self._file.seek(0, 2)
+        for plane in (R, *duals):
+            self._file.write(np.ascontiguousarray(to_numpy(plane), np.float32).tobytes())
+        self._results[number] = offset, tuple(R.shape), _without_arrays(result)
+
+    def __getitem__(self, number: int) -> WindowResult:
+        offset, shape, result = self._results[number]
+        self._file.seek(offset)
+        size = 4 * math.prod(shape)
+        R, *duals = (
+            np.frombuffer(bytearray(self._file.read(size)), np.float32).reshape(shape)
+            for _ in range(1 + len(Duals._fields))
+        )
+        estimate = Estimate(None, R, Duals(*duals))
+        return result._replace(minimum=result.minimum._replace(estimate=estimate))
+
+    def close(self) -> None:
+        self._file.close()
+
+
+def _without_arrays(result: WindowResult) -> WindowResult:
+    minimum = result.minimum._replace(estimate=Estimate(None, None, Duals(*[None] * 4)))
+    return result._replace(rain=None, problem=None, minimum=minimum)
+
+
+def _scratch(shape: tuple[int, ...]) -> np.memmap[Any, Any]:
+    """A plane of zeros in a temporary file."""
+    with TemporaryFile(prefix="udg-") as file:
+        return np.memmap(file, np.float32, "w+", shape=shape)
+
+
+def _nothing(shape: tuple[int, ...]) -> Iterator[tuple[int, Floats]]:
+    """Rows without rain."""
+    for rows in _strips(0, *shape[:2]):
+        yield rows.start, np.zeros((rows.stop - rows.start, shape[1]), np.float32)
+
+
+def _blended(
+    results: Iterator[tuple[Tile, Floats]], shape: tuple[int, ...]
+) -> Iterator[tuple[int, Floats]]:
+    """Blend the rain of tiles that come row by row; give rows as soon as they are final."""
+    carried = np.zeros((0, shape[1]), np.float32)
+    for rows, row in groupby(results, key=lambda result: result[0].rows):
+        band = np.zeros((rows.stop - rows.start, shape[1]), np.float32)
+        band[: len(carried)] = carried
+        for tile, rain in row:
+            band[:, tile.window[1]] += tile.weights() * rain
+        final = len(band) - rows.after
+        carried = band[final:].copy()
+        yield rows.start, band[:final]
+
+
+# Reading and writing
+
+
+def _shape(source: Array) -> tuple[int, ...]:
+    check_shape(source)
+    return tuple(source.shape)
+
+
+def _window(source: Array, rows: slice, columns: slice) -> Array:
+    pixels = source[rows, columns]
+    return pixels if is_array_api_obj(pixels) else np.asarray(pixels)
+
+
+def _check_target(name: str, target: Array, shape: tuple[int, ...]) -> None:
+    if tuple(target.shape) != shape:
+        raise InvalidInput(f"{name} has shape {tuple(target.shape)}; give one of shape {shape}")
+
+
+def _read(
+    source: Array, rows: slice, columns: slice, data_range: DataRange | None
+) -> PreparedImage:
+    return prepare(_window(source, rows, columns), data_range)
+
+
+def _strips(top: int, bottom: int, width: int) -> Iterator[slice]:
+    """Rows of a picture in parts of a few million pixels."""
+    step = max(2, _AT_ONCE // width)
+    # The last part has at least two rows, as a picture must.
+    starts = [*range(top, max(top + 1, bottom - 1), step), bottom]
+    yield from map(slice, starts[:-1], starts[1:])
+
+
+def _write(
+    picture: _Tiled, decision: Decision, fraction: float, target: Array, rain_target: Array
+) -> None:
+    """Store the finished picture, and the rain."""
+    signed = decision.options.model == "signed"
+    for part in _strips(0, *picture.shape[:2]):
+        wide = slice(max(0, part.start - REACH), min(picture.shape[0], part.stop + REACH))
+        pixels = picture.original(wide)
+        layer = array_namespace(pixels).asarray(picture.rain(wide))
+        derained = to_numpy(finish(pixels, layer, decision, fraction))
+        own = derained[part.start - wide.start : part.stop - wide.start]
+        target[part] = _as_type(own, picture.dtype, target.dtype)
+        if rain_target is not None:
+            rain, integer = picture.rain(part), np.dtype(rain_target.dtype).kind in "ui"
+            rain = rain / 2 + 0.5 if signed and integer else rain
+            rain_target[part] = quantize(rain, np.float32, rain_target.dtype)
+
+
+def _as_type(pixels: Floats, source: Any, target: Any) -> Array:
+    """Round to the source's own integers, or convert to another type's range."""
+    source, target = np.dtype(source), np.dtype(target)
+    if target.kind not in "ui":
+        return pixels.astype(target, copy=False)
+    if source != target:
+        return quantize(pixels, source, target)
+    limits = np.iinfo(target)
+    return np.clip(np.rint(pixels), limits.min, limits.max).astype(target)

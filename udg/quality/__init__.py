@@ -1,0 +1,4 @@
+"""Measuring results, with and without a reference, and rendering rain to measure with.
+
+Nothing here is used by the pipeline.
+"""
