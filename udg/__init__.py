@@ -23,6 +23,7 @@ from udg.model.energy import (
     objective,
 )
 from udg.optim.loop import Checkpoint, minimize
+from udg.pipeline.dask import LazyResult, solve_blocks
 from udg.pipeline.options import PAPER
 from udg.pipeline.progress import Progress
 from udg.pipeline.stages import StageResult

@@ -1,4 +1,4 @@
-"""What a picture tells of its rain: direction, convergence, level, density, how streak-like a line is.
+"""What a picture tells of its rain: direction, level, density, how streak-like a line is.
 
 Nothing here subtracts rain; fitted numbers lie beside the code as JSON with their provenance.
 """

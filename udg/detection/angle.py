@@ -23,8 +23,8 @@ __all__ = [
     "direction_scores",
     "estimate_angle",
     "luma_scale",
-    "signed_details",
     "shrunk_luma",
+    "signed_details",
 ]
 
 Floats = np.ndarray[Any, np.dtype[Any]]
@@ -265,6 +265,7 @@ def _clipped(detail: Floats) -> Floats:
 
 
 def shrunk_luma(luma: Floats) -> Floats:
+    """Shrink a luma plane to the size at which directions are estimated."""
     scale = luma_scale(luma.shape)
     return shrunk(BlockMeans.of(luma, scale), luma.shape, scale)
 

@@ -49,8 +49,9 @@ def estimate_convergence(
     """Find out whether an image's streaks converge.
 
     The directions of squares a quarter of the image wide are compared to those of lines through one
-    point. Few squares see only streaks, so strays count little (Cauchy's loss), and a convergence is
-    reported only if it is at least 2° and five standard errors wide and half of the squares are within 0.8°.
+    point. Few squares see only streaks, so strays count little (Cauchy's loss), and a convergence
+    is reported only if it is at least 2° and five standard errors wide and half of the squares are
+    within 0.8°.
 
     Parameters
     ----------
@@ -106,7 +107,10 @@ def estimate_convergence(
     variance = 2 * best.cost / max(1, len(degrees) - 2)
     slopes = np.asarray(best.jac)
     error = math.sqrt(variance * np.linalg.pinv(slopes.T @ slopes)[1, 1])
-    told = _MIN_CONVERGENCE <= abs(convergence) < _MAX_FOUND and abs(convergence) > _SIGNIFICANT * error
+    told = (
+        _MIN_CONVERGENCE <= abs(convergence) < _MAX_FOUND
+        and abs(convergence) > _SIGNIFICANT * error
+    )
     if not told or np.median(np.abs(strays(best.x))) > _MAX_STRAY or abs(centre) > limit:
         return parallel
     return Convergence(centre, convergence)

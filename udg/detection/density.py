@@ -129,11 +129,11 @@ class RainDensity:
             for side, count in zip((rows, columns), density.shape, strict=True)
         ]
         streak = np.median((squared + 1e-8) / (density + 1e-4))
-        planes = (
+        around, textures_around, expected_around = (
             np.asarray(_bilinear(plane, *places), np.float32)
             for plane in (density, textures, expected)
         )
-        return LocalDensity(*planes, float(streak))
+        return LocalDensity(around, textures_around, expected_around, float(streak))
 
     @cached_property
     def _coarse(self) -> Means:

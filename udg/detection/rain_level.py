@@ -21,7 +21,7 @@ import numpy as np
 
 from udg.backend import ndimage_of
 from udg.detection.density import RainDensity
-from udg.detection.parameters import rain_level_model
+from udg.detection.parameters import StreakClassifier, rain_level_model
 from udg.detection.statistics import block_sigma, differences, log_local_means
 from udg.detection.streaks import smoothed_streak_logit
 from udg.imaging.geometry import Frame
@@ -76,8 +76,8 @@ class Evidence(NamedTuple):
         Log-odds that they are streaks (`udg.detection.streaks.smoothed_streak_logit`), their mean
         by the lines' light.
     converges : float
-        1 if they meet in a point (`udg.detection.convergence.estimate_convergence`), else 0: so do few
-        things but rain.
+        1 if they meet in a point (`udg.detection.convergence.estimate_convergence`), else 0: so do
+        few things but rain.
     mean_rain : float
         Mean of the bright lines themselves: what is at stake. No part of the regression.
     """
@@ -110,6 +110,7 @@ def evidence(
     confidence: float,
     illuminant: Illuminant | None = None,
     convergence: float = 0.0,
+    classifier: StreakClassifier | None = None,
 ) -> Evidence:
     """Collect what speaks for rain in a direction.
 
@@ -122,6 +123,8 @@ def evidence(
         `udg.imaging.illuminant.estimate_illuminant` of the picture.
     convergence : float
         As `udg.detection.convergence.estimate_convergence` found it.
+    classifier : StreakClassifier, optional
+        Default: what is shipped.
 
     Returns
     -------
@@ -150,7 +153,7 @@ def evidence(
         -float(texture.mean()),
         float(np.sum(upright[:, _BESIDE:] * upright[:, :-_BESIDE]) / (np.sum(upright**2) + 1e-6)),
         math.log((part * float(np.mean(rain**2)) + 1e-8) / (mean_rain**2 + 1e-8)),
-        _mean_logit(upright, rain, darkest, brightest, frame),
+        _mean_logit(upright, rain, darkest, brightest, frame, classifier),
         float(convergence != 0),
         mean_rain / part,
     )
@@ -191,7 +194,12 @@ def _correlation(a: Array, b: Array) -> float:
 
 
 def _mean_logit(
-    upright: Array, rain: Array, darkest: Array, brightest: Array, frame: Frame
+    upright: Array,
+    rain: Array,
+    darkest: Array,
+    brightest: Array,
+    frame: Frame,
+    classifier: StreakClassifier | None,
 ) -> float:
     """Mean streak logit of lines that were found in the darkest channel."""
     density = RainDensity(rain.shape, frame.angle)
@@ -199,7 +207,7 @@ def _mean_logit(
     around = density.window(*(slice(0, side) for side in rain.shape))
     rotate = frame.rotate
     logit = smoothed_streak_logit(
-        rotate(darkest), upright, rotate(brightest), around.rotated(rotate)
+        rotate(darkest), upright, rotate(brightest), around.rotated(rotate), classifier
     )
     total = np.sum(upright * np.clip(logit, -_MAX_LOGIT, _MAX_LOGIT))
     return float(total / (np.sum(upright) + 1e-3))

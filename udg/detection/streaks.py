@@ -13,7 +13,7 @@ from array_api_compat import array_namespace
 
 from udg.backend import clip, ndimage_of
 from udg.detection.density import LocalDensity
-from udg.detection.parameters import streak_classifier
+from udg.detection.parameters import StreakClassifier, streak_classifier
 
 __all__ = ["StreakFeatures", "smoothed_streak_logit", "streak_features", "streak_logit"]
 
@@ -101,7 +101,7 @@ def streak_features(Y: Array, R: Array, brightest: Array, around: LocalDensity) 
     Parameters
     ----------
     Y, R : array, shape (H, W)
-        Light and the rain that a pass found in it, streaks vertical.
+        Light and the rain that a stage found in it, streaks vertical.
     brightest : array, shape (H, W)
         Brightest colour channel, in the same frame.
     around : LocalDensity
@@ -174,19 +174,21 @@ def streak_features(Y: Array, R: Array, brightest: Array, around: LocalDensity) 
     )
 
 
-def streak_logit(features: StreakFeatures) -> Array:
+def streak_logit(features: StreakFeatures, classifier: StreakClassifier | None = None) -> Array:
     """Classify every pixel: the log-odds that its line is a streak.
 
     Parameters
     ----------
     features : StreakFeatures
+    classifier : StreakClassifier, optional
+        Default: what is shipped.
 
     Returns
     -------
     array
         Positive where a streak is likelier; natural logarithm.
     """
-    model, xp = streak_classifier(), array_namespace(features.brightness)
+    model, xp = classifier or streak_classifier(), array_namespace(features.brightness)
     scaled = [
         clip((feature - centre) / scale, -3, 3)
         for feature, centre, scale in zip(features, model.centre, model.scale, strict=True)
@@ -200,20 +202,28 @@ def streak_logit(features: StreakFeatures) -> Array:
     return total
 
 
-def smoothed_streak_logit(Y: Array, R: Array, brightest: Array, around: LocalDensity) -> Array:
+def smoothed_streak_logit(
+    Y: Array,
+    R: Array,
+    brightest: Array,
+    around: LocalDensity,
+    classifier: StreakClassifier | None = None,
+) -> Array:
     """Average the streak logit along each line, weighted by the rain's light.
 
     Parameters
     ----------
     Y, R, brightest, around
         As for `streak_features`.
+    classifier : StreakClassifier, optional
+        Default: what is shipped.
 
     Returns
     -------
     array, shape (H, W)
     """
     of, light = ndimage_of(R), R + 1e-3
-    logit = streak_logit(streak_features(Y, R, brightest, around))
+    logit = streak_logit(streak_features(Y, R, brightest, around), classifier)
     total, weight = (
         of.gaussian_filter1d(u, _ONE_STREAK, 0, mode="nearest") for u in (logit * light, light)
     )

@@ -19,7 +19,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any
 
@@ -35,7 +35,7 @@ __all__ = [
     "Offset",
     "compensate_interpolation",
     "convergence_rate",
-    "grid_offset",
+    "grid_samples",
     "rotate",
     "rotated_shape",
     "unrotate",
@@ -55,6 +55,8 @@ _DETAIL = 1.5  # σ in pixels of what is broader
 _PLACE = 2.0  # σ over which their share is told
 _RUSTLE = 1e-6  # mean square of details, a quarter of a grey level, that tell nothing
 _REACH = 16  # pixels, of both filters together
+
+_BORDER = 64  # pixels beyond the picture that rain at its border depends on
 
 
 Offset = tuple[float, float]  # in samples of the frame, along and across
@@ -77,6 +79,8 @@ class Frame:
         Samples a pixel across the streaks.
     offset : (float, float)
         See `rotate`.
+    size : (int, int), optional
+        See `rotate`.
     """
 
     shape: tuple[int, int]
@@ -84,6 +88,7 @@ class Frame:
     convergence: float = 0.0
     oversampling: int = 1
     offset: Offset = (0.0, 0.0)
+    size: tuple[int, int] | None = None
 
     @classmethod
     def of_window(
@@ -96,15 +101,18 @@ class Frame:
     ) -> Frame:
         """The frame of a window of a picture whose streaks have this angle and convergence.
 
-        On a common grid interpolation does the same to neighbouring windows, and to the whole
-        picture. Frames of converging streaks have none: each is turned by its own angle.
+        It has samples of the whole picture's frame (`grid_samples`), so that interpolation does the
+        same to neighbouring windows and to the whole. Frames of converging streaks have no common
+        grid: each is turned by its own angle.
         """
         part = (window[0].stop - window[0].start, window[1].stop - window[1].start)
         angle, convergence = window_direction(window, shape, angle, convergence)
-        frame = cls(part, angle, convergence, oversampling)
-        if convergence or not frame.interpolates:
-            return replace(frame, oversampling=oversampling if convergence else 1)
-        return replace(frame, offset=grid_offset(window, shape, angle, oversampling))
+        if convergence:
+            return cls(part, angle, convergence, oversampling)
+        if _quarter_turns(angle) is not None:
+            return cls(part, angle)
+        offset, size = grid_samples(window, shape, angle, oversampling)
+        return cls(part, angle, 0.0, oversampling, offset, size)
 
     @property
     def interpolates(self) -> bool:
@@ -113,17 +121,30 @@ class Frame:
 
     def rotate(self, plane: Array) -> Array:
         """`rotate` a plane of the picture into the frame."""
-        return rotate(plane, self.angle, self.oversampling, self.offset, self.convergence)
+        return rotate(
+            plane, self.angle, self.oversampling, self.offset, self.convergence, self.size
+        )
 
     def unrotate(self, layer: Array) -> Array:
         """`unrotate` a layer of the frame back into the picture."""
         return unrotate(
-            layer, self.angle, self.shape, self.oversampling, self.offset, self.convergence
+            layer,
+            self.angle,
+            self.shape,
+            self.oversampling,
+            self.offset,
+            self.convergence,
+            self.size,
         )
 
 
 def rotate(
-    luma: Array, angle: float, oversampling: int = 1, offset: Offset = (0, 0), convergence: float = 0.0
+    luma: Array,
+    angle: float,
+    oversampling: int = 1,
+    offset: Offset = (0, 0),
+    convergence: float = 0.0,
+    size: tuple[int, int] | None = None,
 ) -> Array:
     """Turn a picture so that streaks at ``angle`` become vertical (θ∘ in Eq. 1).
 
@@ -137,17 +158,19 @@ def rotate(
     oversampling : int
         Samples a pixel across the streaks. Multiples of 90° ignore it: nothing is interpolated.
     offset : (float, float)
-        Moves the frame's samples by a part of their distance, along and across: with
-        `grid_offset`, the frames of all windows of a picture have the same samples. Multiples of
-        90° ignore it, and fans.
+        Moves the frame against the picture, in samples along and across: with `grid_samples`, the
+        frames of all windows of a picture have the same samples. Multiples of 90° ignore it, and
+        so do converging streaks.
     convergence : float
         Degrees by which the streaks' direction changes from the picture's centre to half its
         diagonal across from there, at most 20. Positive ones meet below, negative ones
         above; ``angle`` is that in the centre.
+    size : (int, int), optional
+        Samples of the frame, along and across, where ``offset`` counts. Default: `rotated_shape`.
 
     Returns
     -------
-    array, shape ``rotated_shape((H, W), angle, oversampling, convergence)``, same dtype
+    array, shape ``size``, same dtype
         The whole picture, centre on centre, surrounded by its own reflection (where streaks have
         the mirrored angle). Values stay within the input's. Exact for multiples of 90° without a
         convergence.
@@ -158,9 +181,11 @@ def rotate(
         ``luma`` is not a 2-D float array, or ``angle`` or ``convergence`` is not in its range.
     """
     _check_plane(luma, "luma")
-    shape = rotated_shape(luma.shape, angle, oversampling, convergence)
+    shape = size or rotated_shape(luma.shape, angle, oversampling, convergence)
     if convergence:
-        return _resample(luma, shape, _from_convergent(luma.shape, shape, angle, oversampling, convergence))
+        return _resample(
+            luma, shape, _from_convergent(luma.shape, shape, angle, oversampling, convergence)
+        )
     turns = _quarter_turns(angle)
     if turns is not None:
         return _turn(luma, turns)
@@ -175,12 +200,13 @@ def unrotate(
     oversampling: int = 1,
     offset: Offset = (0, 0),
     convergence: float = 0.0,
+    size: tuple[int, int] | None = None,
 ) -> Array:
     """Turn a layer of the rotated frame back into the picture's frame.
 
     Parameters
     ----------
-    layer : array, shape ``rotated_shape(shape, angle, oversampling, convergence)``
+    layer : array, shape ``size``
         float32 or float64. What was found in the rotated frame, such as the rain R. Not modified.
     angle : float
         The angle that was given to `rotate`, in degrees.
@@ -191,6 +217,8 @@ def unrotate(
     offset : (float, float)
         What was given to `rotate`.
     convergence : float
+        What was given to `rotate`.
+    size : (int, int), optional
         What was given to `rotate`.
 
     Returns
@@ -206,14 +234,16 @@ def unrotate(
         ``convergence`` is not in its range.
     """
     _check_plane(layer, "layer")
-    expected = rotated_shape(shape, angle, oversampling, convergence)
+    expected = size or rotated_shape(shape, angle, oversampling, convergence)
     if tuple(layer.shape) != expected:
         raise InvalidInput(
             f"layer has shape {tuple(layer.shape)}, but a picture of shape {tuple(shape)} rotated "
             f"by {angle:g}° has shape {expected}; give rotate()'s angle and its input's shape"
         )
     if convergence:
-        return _resample(layer, shape, _to_convergent(shape, expected, angle, oversampling, convergence))
+        return _resample(
+            layer, shape, _to_convergent(shape, expected, angle, oversampling, convergence)
+        )
     turns = _quarter_turns(angle)
     if turns is not None:
         return _turn(layer, -turns)
@@ -257,10 +287,13 @@ def compensate_interpolation(rain: Array, light: Array, seen: Array) -> Array:
     return result
 
 
-def grid_offset(
+def grid_samples(
     window: Window, shape: tuple[int, ...], angle: float, oversampling: int = 1
-) -> Offset:
-    """Shift with which a window's rotated frame has samples of the whole picture's.
+) -> tuple[Offset, tuple[int, int]]:
+    """Choose the samples of the whole picture's frame that a window's frame has.
+
+    Those around the window. Where the window ends with the picture, its frame goes on as the
+    picture's does, for 64 pixels: rain at the border is then decomposed as in the whole.
 
     Parameters
     ----------
@@ -276,21 +309,33 @@ def grid_offset(
     Returns
     -------
     (float, float)
-        Along and across, at most half a sample.
+        Offset for `rotate`, along and across.
+    (int, int)
+        Size for `rotate`.
     """
-    rows, columns = window
-    part = rows.stop - rows.start, columns.stop - columns.start
-    whole_middle, middle = (
-        (np.asarray(rotated_shape(size, angle, oversampling), float) - 1) / 2
-        for size in ((shape[0], shape[1]), part)
-    )
-    moved = [
-        side.start + (length - whole) / 2
-        for side, length, whole in zip(window, part, shape, strict=False)
+    whole = rotated_shape((shape[0], shape[1]), angle, oversampling)
+    part = window[0].stop - window[0].start, window[1].stop - window[1].start
+    size = np.asarray(rotated_shape(part, angle, oversampling))
+    into, whole_middle = (_matrix(angle) * (1, oversampling)).T, _middle(whole)
+
+    def sample(row: float, column: float) -> np.ndarray[Any, np.dtype[np.float64]]:
+        """Where a place between the picture's pixels is in the whole picture's frame."""
+        return np.asarray(into @ (row - shape[0] / 2, column - shape[1] / 2) + whole_middle)
+
+    middle = sample(*((side.start + side.stop) / 2 for side in window))
+    first = np.rint(middle - _middle(tuple(size)))
+    last = first + size
+    ends = [
+        (side.start - _BORDER * (side.start == 0), side.stop + _BORDER * (side.stop == length))
+        for side, length in zip(window, shape, strict=False)
     ]
-    first = (_matrix(angle) * (1, oversampling)).T @ moved + whole_middle - middle
-    along, across = np.rint(first) - first
-    return float(along), float(across)
+    if ends != [(side.start, side.stop) for side in window]:
+        corners = [sample(row, column) for row in ends[0] for column in ends[1]]
+        first = np.maximum(0, np.minimum(first, np.floor(np.min(corners, axis=0))))
+        last = np.minimum(whole, np.maximum(last, np.ceil(np.max(corners, axis=0)) + 1))
+    along, across = first + (last - first - 1) / 2 - middle
+    height, width = last - first
+    return (float(along), float(across)), (int(height), int(width))
 
 
 def window_direction(
@@ -346,7 +391,9 @@ def convergence_rate(shape: tuple[int, int], convergence: float) -> float:
         ``convergence`` is not within ±20.
     """
     if not abs(convergence) <= MAX_CONVERGENCE:
-        raise InvalidInput(f"convergence is {convergence}; give degrees within ±{MAX_CONVERGENCE:g}")
+        raise InvalidInput(
+            f"convergence is {convergence}; give degrees within ±{MAX_CONVERGENCE:g}"
+        )
     return 2 * math.tan(math.radians(convergence)) / math.hypot(*shape)
 
 
@@ -386,7 +433,9 @@ def rotated_shape(
     if turns is not None:
         return (width, height) if turns % 2 else (height, width)
     cos, sin = np.abs(_matrix(angle)[0])
-    return math.ceil(height * cos + width * sin), oversampling * math.ceil(height * sin + width * cos)
+    return math.ceil(height * cos + width * sin), oversampling * math.ceil(
+        height * sin + width * cos
+    )
 
 
 def _matrix(angle: float) -> np.ndarray[Any, np.dtype[np.float64]]:
@@ -423,7 +472,11 @@ def _affinely(
 
 
 def _from_convergent(
-    picture: tuple[int, int], frame: tuple[int, int], angle: float, oversampling: int, convergence: float
+    picture: tuple[int, int],
+    frame: tuple[int, int],
+    angle: float,
+    oversampling: int,
+    convergence: float,
 ) -> _Sampler:
     """A picture's values in the frame in which its converging streaks are vertical."""
     rate, matrix = convergence_rate(picture, convergence), _matrix(angle)
@@ -442,7 +495,11 @@ def _from_convergent(
 
 
 def _to_convergent(
-    picture: tuple[int, int], frame: tuple[int, int], angle: float, oversampling: int, convergence: float
+    picture: tuple[int, int],
+    frame: tuple[int, int],
+    angle: float,
+    oversampling: int,
+    convergence: float,
 ) -> _Sampler:
     """A frame's values in the picture whose converging streaks are vertical there."""
     rate, matrix = convergence_rate(picture, convergence), _matrix(angle)

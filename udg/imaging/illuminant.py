@@ -77,7 +77,9 @@ def _detail(plane: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
     return np.asarray(plane - gaussian_filter1d(plane, _STREAK, axis=1))
 
 
-def balanced(thumbnail: np.ndarray[Any, Any], illuminant: Illuminant | None) -> np.ndarray[Any, Any]:
+def balanced(
+    thumbnail: np.ndarray[Any, Any], illuminant: Illuminant | None
+) -> np.ndarray[Any, Any]:
     """Balance the channels that have light to white light.
 
     Parameters

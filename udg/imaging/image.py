@@ -11,7 +11,7 @@ import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property, reduce
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 from array_api_compat import array_namespace, is_array_api_obj, is_numpy_array
@@ -102,8 +102,8 @@ class PreparedImage:
         Parameters
         ----------
         illuminant : Illuminant, optional
-            `udg.imaging.illuminant.estimate_illuminant` of the picture. Channels without light are left out, for they have no
-            room for rain; the others are divided by it.
+            That of the picture. Channels without light are left out, for they have no room for
+            rain; the others are divided by it.
         """
         xp = array_namespace(self.pixels)
         return reduce(xp.minimum, self._lit(illuminant))
@@ -142,10 +142,11 @@ class PreparedImage:
             The same for every colour, or each its own; in units of the full range: 1 is
             ``high - low``.
         illuminant : Illuminant, optional
-            `udg.imaging.illuminant.estimate_illuminant` of the picture: each channel loses so many times the rain.
+            That of the picture: each channel loses so many times the rain.
         screen_fraction : float
-            β in [0, 1] (`udg.imaging.compositing.estimate_screen_fraction`): 0 takes the same from every channel, 1 undoes a
-            screen blend. Not used in coloured light, nor with fewer than three colours.
+            β in [0, 1] (`udg.imaging.compositing.estimate_screen_fraction`): 0 takes the same from
+            every channel, 1 undoes a screen blend. Not used in coloured light, nor with fewer than
+            three colours.
 
         Returns
         -------

@@ -160,7 +160,7 @@ class Problem:
 
     @property
     def sparsity(self) -> Array:
-        """Weight of ``|R|``: `lam_r` as a number, or as an array if some pixels are in sparsity_map."""
+        """Weight of ``|R|``: `lam_r`, or an array if there is a sparsity map."""
         return self.weights.lam_r * (1.0 if self.sparsity_map is None else self.sparsity_map)
 
     @property

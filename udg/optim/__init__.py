@@ -1,4 +1,4 @@
-"""The loop that runs any method until its certificate is small enough, and what a method has to offer.
+"""The loop that runs any method until its gap is small enough, and what a method has to offer.
 
 Nothing here knows a particular method.
 """

@@ -1,17 +1,17 @@
-"""`udg.pipeline.tiles` as a graph of Dask tasks: arrays of any size, chunk by chunk, nothing until asked.
+"""The pipeline as a graph of Dask tasks: arrays of any size, chunk by chunk, nothing until asked.
 
 A chunk and its share of its neighbours, `overlap` pixels across each border, are a tile. The graph
-of a layer of rain, for every chunk unless it says once::
+follows `udg.pipeline.stages.schedule`; for every chunk unless it says once::
 
-    chunk → block means → decisions (once)        angle, rain level, weights: `Whole`
+    chunk → block means → decision (once)
     chunk + overlap = window
-    window, decisions → first pass → rain in parts, one for each chunk that it lies in
-    parts → blended rain → block means → density (once)
-    window, decisions, first pass, density → second pass → blended rain
-    window − blended rain = what is left, to which the next two passes do the same
+    window, decision → first stage → rain in parts, one for each chunk that it lies in
+    parts → blended rain → block means → rain density (once)
+    window, decision, first stage, density → reweighted stage → blended rain
+    picture − blended rain = what is left, to which the next round does the same
 
-Everything else is called from `udg.pipeline.tiles`, so that the result is that of `udg.solve_tiles` on the
-same tiles. A task that was lost with its worker is simply done again.
+All else is called from `udg.pipeline.stages`, so that the result is that of `udg.solve_tiles` on
+the same tiles. A task that was lost with its worker is simply done again.
 """
 
 from __future__ import annotations
@@ -25,29 +25,37 @@ from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 import numpy as np
 
 from udg.backend import one_of_many
-from udg.detection.doubt import RainDensity, activity
+from udg.detection.density import RainDensity, texture
 from udg.errors import InvalidInput, MissingExtra
-from udg.imaging.chroma import REACH, restore_chroma
-from udg.imaging.image import BlockMeans, DataRange, PreparedImage, check_shape, prepare, shrunk
-from udg.pipeline.options import (
-    Settings,
-    blend_in,
-    checked_count,
-    find_direction,
-    for_picture,
-    given_direction,
-    is_new,
+from udg.imaging.chroma import REACH
+from udg.imaging.geometry import Window
+from udg.imaging.image import (
+    BlockMeans,
+    DataRange,
+    PreparedImage,
+    check_shape,
+    prepare,
+    shrunk,
+)
+from udg.pipeline import gauge as gauges
+from udg.pipeline.options import Asked, Options, Request, checked_count, resolve
+from udg.pipeline.stages import (
+    Decision,
+    Stage,
+    WindowResult,
+    decide,
+    finish,
     observed_plane,
+    schedule,
+    screen_fraction,
+    solve_window,
 )
 from udg.pipeline.tiles import (
     OVERLAP,
-    Piece,
     Span,
     Tile,
-    Whole,
-    asked_for,
     overview,
-    solve_tile,
+    refuse_single_window_options,
     survey_steps,
 )
 
@@ -58,7 +66,6 @@ __all__ = ["LazyResult", "solve_blocks"]
 
 Array = Any
 Floats = np.ndarray[Any, np.dtype[Any]]
-Window = tuple[slice, slice]
 
 _SMALLEST = 16  # pixels: chunks are at least this long, and twice the overlap
 
@@ -93,18 +100,6 @@ class LazyResult(NamedTuple):
     layers: tuple[LazyResult, ...] = ()
 
 
-class _Asked(NamedTuple):
-    """What decides on a layer, beside the picture."""
-
-    settings: Settings
-    angle: float | Literal["auto"]
-    shape: tuple[int, ...]
-    given: DataRange | None
-    data_range: tuple[float, float]
-    angle_per_tile: bool
-    while_new: bool
-
-
 def solve_blocks(
     array: da.Array,
     *,
@@ -115,7 +110,7 @@ def solve_blocks(
     data_range: DataRange | None = None,
     **options: Any,
 ) -> LazyResult:
-    """Take rain streaks (or stripes) out of a Dask array, lazily.
+    """Remove rain streaks (or stripes) from a Dask array, lazily.
 
     What `solve_tiles` does to a picture, with chunks for tiles and with any of Dask's schedulers:
     threads, a process, or a cluster.
@@ -140,7 +135,8 @@ def solve_blocks(
     data_range : float or (float, float), optional
         Value of full light, or of none and full; see `udg.imaging.image.prepare`.
     **options
-        All else that `udg.solve` takes, except `warm_start`, `history` and `callback`.
+        All else that `udg.solve` takes, except `warm_start`, `history` and `callback`: a task
+        cannot call back.
 
     Returns
     -------
@@ -158,10 +154,10 @@ def solve_blocks(
 
     Notes
     -----
-    Angle, rain level and weights depend on the whole picture, and so does each pass on the one
+    Angle, rain level and weights depend on the whole picture, and so does each stage on the one
     before: until they are known, the workers hold the picture, in its own type, what the first
-    passes left of it, and two bytes for each pixel of a pass; a worker of a cluster puts on its
-    disk what does not fit.
+    round left of it, and 20 bytes for each pixel of a stage that another one goes on from; a worker
+    of a cluster puts on its disk what does not fit.
 
     Each task uses one thread, for the scheduler keeps the cores busy with others, unless
     NUMBA_NUM_THREADS is set.
@@ -177,49 +173,43 @@ def solve_blocks(
     >>> bool(np.abs(result.derained.compute() - clean).mean() < 0.01)
     True
     """
-    settings, angles, while_new = asked_for(angle, n_layers, angle_per_tile, options)
-    for one in angles:  # better now than when it is computed
-        given_direction(settings, 0.0 if one == "auto" else one)
+    refuse_single_window_options(options)
+    if "callback" in options:
+        raise InvalidInput("callback is for udg.solve and udg.solve_tiles; leave it out")
+    request = resolve(angle, n_layers, angle_per_window=angle_per_tile, **options)
     checked_count("overlap", overlap, 0)
     low, high = _check(array, data_range)
-
-    grid = _grid(array, overlap)
-    stack = array if array.ndim == 3 else array[:, :, None]
-    whole = pixels = stack.rechunk((grid.rows, grid.columns, -1))
-    layers: list[LazyResult] = []
+    picture = _Picture(array, overlap, data_range, (low, high))
     decisions: list[da.Array] = []
-    for one in angles:
-        # Values that cannot be used are refused when the first decision is made.
-        given = (low, high) if layers else data_range
-        asked = _Asked(settings, one, array.shape, given, (low, high), angle_per_tile, while_new)
-        decided = _decided(pixels, asked, decisions)
-        found: list[da.Array] = []
-        for _ in range(settings.rounds):
-            known = _for_rest(decided) if found else decided
-            windows = _windows(pixels, overlap)
-            rain, gap = _rain(pixels, windows, known, grid, settings.passes)
-            pixels = _difference(windows, rain, known, grid, (low, high))
-            found.append(rain)
-        rain = sum(found[1:], found[0])
-        derained = pixels if array.ndim == 3 else pixels[:, :, 0]
+    layers: list[LazyResult] = []
+    total: da.Array | None = None
+    for asked in request.angles:
+        decided = picture.decided(request, asked, decisions, total)
+        rain, gap = picture.solved(request.options, decided, total)
+        total = rain if total is None else total + rain
         decisions.append(decided)
         layers.append(
             LazyResult(
-                derained.rechunk(array.chunks),
-                rain.rechunk(array.chunks[:2]),
+                picture.left(decided, total).rechunk(picture.stack.chunks),
+                rain,
                 _number(decided, "rain_level"),
                 _number(decided, "angle"),
                 gap,
             )
         )
-    together = sum((layer.rain for layer in layers[1:]), layers[0].rain)
-    derained = layers[-1].derained
-    if settings.model == "rain" and PreparedImage(array, low, high).colours >= 3:
-        total = together.rechunk((grid.rows, grid.columns))
-        left = _as_it_was_added(whole, total, decisions[0], array.shape, data_range, (low, high))
-        derained = left.rechunk(array.chunks)
-    several = tuple(layers) if len(layers) > 1 else ()
-    return layers[0]._replace(derained=derained, rain=together, layers=several)
+    assert total is not None
+    several = tuple(_in_chunks_of(array, layer) for layer in layers) if len(layers) > 1 else ()
+    together = layers[0]._replace(
+        derained=picture.finished(decisions[0], total), rain=total, layers=several
+    )
+    return _in_chunks_of(array, together)
+
+
+def _in_chunks_of(array: da.Array, result: LazyResult) -> LazyResult:
+    derained = result.derained if array.ndim == 3 else result.derained[:, :, 0]
+    return result._replace(
+        derained=derained.rechunk(array.chunks), rain=result.rain.rechunk(array.chunks[:2])
+    )
 
 
 def _check(array: Any, data_range: DataRange | None) -> tuple[float, float]:
@@ -324,7 +314,226 @@ def _common(one: Window, other: Window) -> Window:
     return down, right
 
 
-# The graph, layer by layer
+# The graph
+
+
+class _Picture:
+    """A Dask array as the pipeline's executor: every method adds tasks and computes nothing."""
+
+    def __init__(
+        self,
+        array: da.Array,
+        overlap: int,
+        given: DataRange | None,
+        data_range: tuple[float, float],
+    ) -> None:
+        self.grid = _grid(array, overlap)
+        stack = array if array.ndim == 3 else array[:, :, None]
+        self.stack = stack.rechunk((self.grid.rows, self.grid.columns, -1))
+        self.shape, self.colours = array.shape, PreparedImage(stack, 0, 1).colours
+        self._overlap, self._given, self._range = overlap, given, data_range
+
+    def decided(
+        self,
+        request: Request,
+        asked: Asked,
+        earlier: Sequence[da.Array],
+        total: da.Array | None,
+    ) -> da.Array:
+        """The task that decides on a direction. Its answer is a `Decision`, for other tasks."""
+        from dask.base import tokenize
+
+        # Values that cannot be used are refused when the first decision is made.
+        pixels = self.stack if total is None else self.left(earlier[-1], total)
+        given = self._given if total is None else self._range
+        plane = np.empty((0, 0), np.float32)
+        luma = pixels.map_blocks(partial(_luma, given), drop_axis=2, meta=plane)
+        lumas = _means(luma, survey_steps(self.shape)[0])
+        units = self._thumbnail(pixels, given)
+        token = tokenize(pixels.name, request, asked, [one.name for one in earlier])
+        name = f"udg-decide-{token}"
+        before = [(one.name,) for one in earlier]
+        what = partial(_decide, request, asked, self.shape, self._range)
+        task = what, (lumas.name, 0, 0), (units.name, 0, 0, 0), before
+        return _tasks(name, {(name,): task}, (), [lumas, units, *earlier])
+
+    def _thumbnail(self, pixels: da.Array, given: DataRange | None) -> da.Array:
+        """Block means of the colours, of which the thumbnail is made."""
+        unit = pixels.map_blocks(
+            partial(_unit, given),
+            chunks=(*pixels.chunks[:2], (self.colours,)),
+            meta=np.empty((0, 0, 0), np.float32),
+        )
+        return _means(unit, survey_steps(self.shape)[1])
+
+    def solved(
+        self, options: Options, decided: da.Array, total: da.Array | None
+    ) -> tuple[da.Array, da.Array]:
+        """Blended rain of all rounds of a direction, and the largest gap of the last one."""
+        layer: da.Array | None = None
+        previous: da.Array | None = None
+        for stage in schedule(options):
+            if stage.boost and not stage.reweighted:
+                assert previous is not None
+                layer = previous if layer is None else layer + previous
+                previous = None
+            so_far = total if layer is None else layer if total is None else total + layer
+            previous = self._stage(options, stage, decided, so_far, previous)
+        assert previous is not None
+        gaps = [(f"gap-{previous.name}", *place) for place in self.grid.tiles]
+        name = f"udg-gap-{previous.name}"
+        gap = _tasks(name, {(name,): (_largest, gaps)}, (), [previous])
+        rain = previous if layer is None else layer + previous
+        return (self._gauged(options, rain) if gauges.is_free(options) else rain), gap
+
+    def _stage(
+        self,
+        options: Options,
+        stage: Stage,
+        decided: da.Array,
+        total: da.Array | None,
+        previous: da.Array | None,
+    ) -> da.Array:
+        """Blended rain of one stage.
+
+        Rain goes from tile to chunk in parts, weighted and cut to what the chunk needs. Beside it,
+        the tasks hold for each tile a ``draft``, from which the next stage starts, and its ``gap``.
+        """
+        from dask.base import tokenize
+
+        grid = self.grid
+        pixels = self.stack if total is None else self.left(decided, total)
+        windows = self._overlapped(pixels, *_depth(self._overlap))
+        needs = [windows, decided] if previous is None else [windows, decided, previous]
+        name = f"udg-rain-{tokenize(stage, [one.name for one in needs])}"
+        tasks: dict[Any, Any] = {}
+        if previous is not None:
+            means = self._density_means(pixels, decided, previous)
+            needs += means
+            found = [(one.name, 0, 0) for one in means]
+            tasks[f"density-{name}"] = partial(_density, self.shape[:2]), (decided.name,), *found
+        for place, tile in grid.tiles.items():
+            given: list[Any] = [(windows.name, *place, 0), (decided.name,)]
+            if previous is not None:
+                given += [(f"draft-{previous.name}", *place), f"density-{name}"]
+            solved = f"solved-{name}", *place
+            tasks[solved] = partial(_solve, tile.window, stage), *given
+            tasks[f"draft-{name}", *place] = _draft, solved
+            tasks[f"gap-{name}", *place] = _gap, solved
+        free = gauges.is_free(options)
+        if free:
+            strips = [(f"strips-{name}", *place) for place in grid.tiles]
+            for strip, place in zip(strips, grid.tiles, strict=True):
+                tasks[strip] = partial(_strips, grid, place), (f"solved-{name}", *place)
+            tasks[f"constants-{name}"] = partial(_constants, grid), strips
+        for place, tile in grid.tiles.items():
+            constants = (f"constants-{name}",) if free else ()
+            for near in grid.near(*place):
+                cut = partial(_weighted, tile, _common(tile.window, grid.owns[near]))
+                part = f"part-{name}", *place, *near
+                tasks[part] = cut, (f"solved-{name}", *place), *constants
+        for place, own in grid.owns.items():
+            parts = [(f"part-{name}", *near, *place) for near in grid.near(*place)]
+            where = [_common(grid.tiles[near].window, own) for near in grid.near(*place)]
+            tasks[name, *place] = partial(_blended, own, where), parts
+        return _tasks(name, tasks, (grid.rows, grid.columns), needs)
+
+    def _density_means(self, pixels: da.Array, decided: da.Array, rain: da.Array) -> list[da.Array]:
+        """Block means of rain, its square, the scene and its texture, each in one chunk."""
+        step = RainDensity(self.shape[:2], 0.0).step
+        scenes = (self._of_scene(what, pixels, decided, rain) for what in (_ground, texture))
+        return [_means(plane, step) for plane in (rain, rain**2, *scenes)]
+
+    def _of_scene(
+        self,
+        what: Callable[[Floats, float], Floats],
+        pixels: da.Array,
+        decided: da.Array,
+        rain: da.Array,
+    ) -> da.Array:
+        """Something of the scene without the rain, with the next pixels, which `texture` needs."""
+        from dask.array.overlap import overlap as overlapped
+
+        grid, depth = self.grid, {0: (0, 1), 1: (1, 1), 2: 0}
+        planes = [
+            overlapped(plane, {axis: depth[axis] for axis in range(plane.ndim)}, boundary="none")
+            for plane in (pixels, rain)
+        ]
+        light, taken = planes
+        name = f"udg-{what.__name__.strip('_')}-{rain.name}"
+        tasks = {
+            (name, *place): (
+                partial(_told_of_scene, what, _without_margin(grid, *place)),
+                (light.name, *place, 0),
+                (taken.name, *place),
+                (decided.name,),
+            )
+            for place in grid.owns
+        }
+        return _tasks(name, tasks, (grid.rows, grid.columns), [light, taken, decided])
+
+    def _gauged(self, options: Options, rain: da.Array) -> da.Array:
+        """A layer whose constant is the whole picture's."""
+        grid, name = self.grid, f"udg-gauge-{rain.name}"
+        tasks: dict[Any, Any] = {
+            ("summary-" + name, *place): (gauges.Summary.of, (rain.name, *place))
+            for place in grid.owns
+        }
+        summaries = [("summary-" + name, *place) for place in grid.owns]
+        tasks[f"bracket-0-{name}"] = partial(_bracket, options), summaries
+        for step in (0, 1):
+            now = f"bracket-{step}-{name}"
+            counts = [(f"counts-{step}-{name}", *place) for place in grid.owns]
+            for key, place in zip(counts, grid.owns, strict=True):
+                tasks[key] = gauges.Bracket.counts, now, (rain.name, *place)
+            tasks[f"bracket-{step + 1}-{name}"] = gauges.Bracket.narrowed, now, counts
+        for place in grid.owns:
+            tasks[name, *place] = _shifted, (rain.name, *place), f"bracket-2-{name}"
+        return _tasks(name, tasks, (grid.rows, grid.columns), [rain])
+
+    def left(self, decided: da.Array, total: da.Array) -> da.Array:
+        """The picture without the rain found so far."""
+        name = f"udg-left-{decided.name}-{total.name}"
+        tasks = {
+            (name, *place, 0): (
+                partial(_subtract, self._range),
+                (self.stack.name, *place, 0),
+                (total.name, *place),
+                (decided.name,),
+            )
+            for place in self.grid.owns
+        }
+        return _tasks(name, tasks, self.stack.chunks, [self.stack, total, decided])
+
+    def finished(self, decided: da.Array, total: da.Array) -> da.Array:
+        """The picture without all of its rain, as `udg.solve` gives it."""
+        units = self._thumbnail(self.stack, self._given)
+        means = _means(total, survey_steps(self.shape)[1])
+        pixels, rain = (self._overlapped(plane, REACH, REACH) for plane in (self.stack, total))
+        fraction, name = f"udg-fraction-{total.name}", f"udg-result-{total.name}"
+        known = (decided.name,), (units.name, 0, 0, 0), (means.name, 0, 0)
+        tasks: dict[Any, Any] = {fraction: (partial(_fraction, self.shape), *known)}
+        for place, own in self.grid.owns.items():
+            inner = _from(_widened(own, self.shape, REACH), own)
+            tasks[name, *place, 0] = (
+                partial(_finish, inner),
+                (pixels.name, *place, 0),
+                (rain.name, *place),
+                (decided.name,),
+                fraction,
+            )
+        return _tasks(name, tasks, self.stack.chunks, [pixels, rain, decided, units, means])
+
+    def _overlapped(self, pixels: da.Array, before: int, after: int) -> da.Array:
+        """Every chunk with pixels of those around it."""
+        from dask.array.overlap import overlap as overlapped
+
+        depth = {
+            axis: (before, after) if len(sides) > 1 else 0
+            for axis, sides in enumerate(pixels.chunks[:2])
+        }
+        none = {2: 0} if pixels.ndim == 3 else {}
+        return overlapped(pixels, depth | none, boundary="none", allow_rechunk=False)
 
 
 def _tasks(name: str, tasks: Mapping[Any, Any], chunks: Any, needs: Sequence[da.Array]) -> da.Array:
@@ -335,35 +544,6 @@ def _tasks(name: str, tasks: Mapping[Any, Any], chunks: Any, needs: Sequence[da.
     graph = HighLevelGraph.from_collections(name, tasks, dependencies=needs)
     meta = np.empty((0,) * len(chunks), np.float32 if chunks else np.float64)
     return da.Array(graph, name, chunks, meta=meta)
-
-
-def _decided(pixels: da.Array, asked: _Asked, earlier: Sequence[da.Array]) -> da.Array:
-    """The task that decides on a layer. Its answer is a `Whole`, for other tasks only."""
-    from dask.base import tokenize
-
-    plane = np.empty((0, 0), np.float32)
-    luma = pixels.map_blocks(partial(_luma, asked.given), drop_axis=2, meta=plane)
-    lumas = _means(luma, survey_steps(asked.shape)[0])
-    units = _thumbnail(pixels, asked.shape, asked.given)
-    name = f"udg-decide-{tokenize(pixels.name, asked, [one.name for one in earlier])}"
-    before = [(one.name,) for one in earlier]
-    task = partial(_decide, asked), (lumas.name, 0, 0), (units.name, 0, 0, 0), before
-    return _tasks(name, {(name,): task}, (), [lumas, units, *earlier])
-
-
-def _thumbnail(pixels: da.Array, shape: tuple[int, ...], given: DataRange | None) -> da.Array:
-    """Block means of the colours, of which the thumbnail is made."""
-    stack, colours = np.empty((0, 0, 0), np.float32), PreparedImage(pixels, 0, 1).colours
-    unit = pixels.map_blocks(
-        partial(_unit, given), chunks=(*pixels.chunks[:2], (colours,)), meta=stack
-    )
-    return _means(unit, survey_steps(shape)[1])
-
-
-def _for_rest(decided: da.Array) -> da.Array:
-    """What was decided, for what a round left."""
-    name = f"udg-rest-{decided.name}"
-    return _tasks(name, {(name,): (_rest, (decided.name,))}, (), [decided])
 
 
 def _number(decided: da.Array, which: str) -> da.Array:
@@ -389,147 +569,19 @@ def _multiples(chunks: Sequence[int], step: int) -> tuple[int, ...]:
     return tuple(stop - start for start, stop in pairwise(borders))
 
 
-def _windows(pixels: da.Array, overlap: int) -> da.Array:
-    """The pixels of each tile."""
-    from dask.array.overlap import overlap as overlapped
-
-    rows, columns = (_depth(overlap) if len(sides) > 1 else 0 for sides in pixels.chunks[:2])
-    depth = {0: rows, 1: columns, 2: 0}
-    return overlapped(pixels, depth, boundary="none", allow_rechunk=False)
-
-
-def _rain(
-    pixels: da.Array, windows: da.Array, decided: da.Array, grid: _Grid, passes: int
-) -> tuple[da.Array, da.Array]:
-    """Blended rain of the last pass, and the largest gap of its tiles."""
-    rain = None
-    for _ in range(passes):
-        rain = _pass(pixels, windows, decided, grid, rain)
-    assert rain is not None
-    gaps = [(f"gap-{rain.name}", *place) for place in grid.tiles]
-    name = f"udg-gap-{rain.name}"
-    return rain, _tasks(name, {(name,): (_largest, gaps)}, (), [rain])
-
-
-def _of_scene(
-    what: Callable[[Floats, float], Floats],
-    pixels: da.Array,
-    decided: da.Array,
-    grid: _Grid,
-    rain: da.Array,
-) -> da.Array:
-    """Something of the scene without the rain, with the next pixels, which `activity` needs."""
-    from dask.array.overlap import overlap as overlapped
-
-    depth = {0: (0, 1), 1: (1, 1), 2: 0}
-    light, taken = (
-        overlapped(plane, {axis: depth[axis] for axis in range(plane.ndim)}, boundary="none")
-        for plane in (pixels, rain)
-    )
-    name = f"udg-{what.__name__.strip('_')}-{rain.name}"
-    tasks = {
-        (name, *place): (
-            partial(_told_of_scene, what, _without_margin(grid, *place)),
-            (light.name, *place, 0), (taken.name, *place), (decided.name,),
-        )
-        for place in grid.owns
-    }  # fmt: skip
-    return _tasks(name, tasks, (grid.rows, grid.columns), [light, taken, decided])
-
-
 def _without_margin(grid: _Grid, i: int, j: int) -> Window:
     """A chunk within itself and the pixels around it that its differences need."""
     left = min(j, 1)  # none before the first
     return slice(0, grid.rows[i]), slice(left, left + grid.columns[j])
 
 
-def _pass(
-    pixels: da.Array,
-    windows: da.Array,
-    decided: da.Array,
-    grid: _Grid,
-    earlier: da.Array | None,
-) -> da.Array:
-    """Blended rain of one pass, after the earlier one if there is any.
-
-    Rain goes from tile to chunk in parts, weighted and cut to what the chunk needs. Beside it, the
-    tasks hold for each tile a ``draft``, from which the next pass starts, and its ``gap``.
-    """
-    from dask.base import tokenize
-
-    needs = [windows, decided] if earlier is None else [windows, decided, earlier]
-    name = f"udg-rain-{tokenize([one.name for one in needs])}"
-    tasks: dict[Any, Any] = {}
-    if earlier is not None:
-        shape = sum(grid.rows), sum(grid.columns)
-        step = RainDensity(shape, 0.0).step
-        scenes = (_of_scene(what, pixels, decided, grid, earlier) for what in (_ground, activity))
-        planes = earlier, earlier**2, *scenes
-        means = [_means(plane, step) for plane in planes]
-        needs += means
-        found = [(one.name, 0, 0) for one in means]
-        tasks[f"density-{name}"] = partial(_density, shape), (decided.name,), *found
-    for place, tile in grid.tiles.items():
-        given: list[Any] = [(windows.name, *place, 0), (decided.name,)]
-        if earlier is not None:
-            given += [(f"draft-{earlier.name}", *place), f"density-{name}"]
-        piece = f"piece-{name}", *place
-        tasks[piece] = partial(_solve, tile.window), *given
-        tasks[f"draft-{name}", *place] = _without_rain, piece
-        tasks[f"gap-{name}", *place] = _gap, piece
-        for near in grid.near(*place):
-            cut = partial(_weighted, tile, _common(tile.window, grid.owns[near]))
-            tasks[f"part-{name}", *place, *near] = cut, piece
-    for place, own in grid.owns.items():
-        parts = [(f"part-{name}", *near, *place) for near in grid.near(*place)]
-        where = [_common(grid.tiles[near].window, own) for near in grid.near(*place)]
-        tasks[name, *place] = partial(_blended, own, where), parts
-    return _tasks(name, tasks, (grid.rows, grid.columns), needs)
-
-
-def _difference(
-    windows: da.Array,
-    rain: da.Array,
-    decided: da.Array,
-    grid: _Grid,
-    data_range: tuple[float, float],
-) -> da.Array:
-    """The chunks without rain."""
-    name = f"udg-derained-{rain.name}"
-    tasks = {}
-    for place, tile in grid.tiles.items():
-        subtract = partial(_subtract, _from(tile.window, grid.owns[place]), data_range)
-        given = (windows.name, *place, 0), (rain.name, *place), (decided.name,)
-        tasks[name, *place, 0] = subtract, *given
-    chunks = grid.rows, grid.columns, windows.chunks[2]
-    return _tasks(name, tasks, chunks, [windows, rain, decided])
-
-
-def _as_it_was_added(
-    pixels: da.Array,
-    rain: da.Array,
-    decided: da.Array,
-    shape: tuple[int, ...],
-    given: DataRange | None,
-    data_range: tuple[float, float],
-) -> da.Array:
-    """The picture without all of its rain, as `udg.solve` takes it out in the end."""
-    import dask.array as da
-
-    units, means = _thumbnail(pixels, shape, given), _means(rain, survey_steps(shape)[1])
-    blend, name = f"udg-blend-{rain.name}", f"udg-result-{rain.name}"
-    tasks: dict[Any, Any] = {
-        blend: (partial(_blend, shape), (decided.name,), (units.name, 0, 0, 0), (means.name, 0, 0))
-    }
-    for place in product(*(range(count) for count in rain.numblocks)):
-        given_here = (pixels.name, *place, 0), (rain.name, *place), (decided.name,), blend
-        tasks[name, *place, 0] = partial(_without, data_range), *given_here
-    left = _tasks(name, tasks, pixels.chunks, [pixels, rain, decided, units, means])
-    restored = da.map_overlap(
-        partial(_with_chroma, data_range), left, rain[:, :, None],
-        depth={0: REACH, 1: REACH, 2: 0}, boundary="none", meta=left._meta,
-    )  # fmt: skip
-    return restored.rechunk(pixels.chunks)
+def _widened(window: Window, shape: Sequence[int], reach: int) -> Window:
+    """A window with so many pixels around it, as far as there are any."""
+    down, right = (
+        slice(max(0, side.start - reach), min(length, side.stop + reach))
+        for side, length in zip(window, shape, strict=False)
+    )
+    return down, right
 
 
 # The tasks
@@ -549,19 +601,23 @@ def _block_means(step: int, pixels: Array) -> Floats:
     return means.result()
 
 
-def _decide(asked: _Asked, lumas: Floats, units: Floats, earlier: Sequence[Whole]) -> Whole:
+def _decide(
+    request: Request,
+    asked: Asked,
+    shape: tuple[int, ...],
+    data_range: tuple[float, float],
+    lumas: Floats,
+    units: Floats,
+    earlier: Sequence[Decision],
+) -> Decision:
     with one_of_many():
-        picture = overview(asked.shape, lumas, units)
-        # Later layers have the weights of the picture as it was.
-        settings = earlier[0].settings if earlier else for_picture(asked.settings, picture)
-        direction = find_direction(picture, settings, asked.angle)
-    if asked.while_new and not is_new(direction, [whole.angle for whole in earlier]):
-        settings, direction = replace(settings, passes=0), direction._replace(level=0.0)
-    return Whole(asked.shape, settings, asked.data_range, *direction, asked.angle_per_tile)
+        decision = decide(overview(shape, lumas, units, *data_range), request, asked, earlier)
+    return replace(earlier[0], rain_level=0.0) if decision is None else decision
 
 
-def _rest(whole: Whole) -> Whole:
-    return replace(whole, later=True)
+def _density(shape: tuple[int, int], decision: Decision, *means: Floats) -> RainDensity:
+    rain, squared, ground, textures = means
+    return RainDensity(shape, decision.angle, (rain, squared, ground, textures))
 
 
 def _ground(scene: Floats, angle: float) -> Floats:
@@ -573,53 +629,94 @@ def _told_of_scene(
     inner: Window,
     pixels: Array,
     rain: Floats,
-    whole: Whole,
+    decision: Decision,
 ) -> Floats:
-    light = observed_plane(prepare(pixels, whole.data_range), whole.settings)
-    return what(light - rain, whole.angle)[inner]
+    plane = observed_plane(PreparedImage(pixels, *decision.data_range), decision)
+    return what(plane - rain, decision.angle)[inner]
 
 
-def _density(shape: tuple[int, int], whole: Whole, *means: Floats) -> RainDensity:
-    rain, squared, ground, busy = means
-    return RainDensity(shape, whole.angle, (rain, squared, ground, busy))
-
-
-def _field(which: str, whole: Whole) -> Floats:
-    return np.asarray(getattr(whole, which), np.float64)
+def _field(which: str, decision: Decision) -> Floats:
+    return np.asarray(getattr(decision, which), np.float64)
 
 
 def _solve(
     window: Window,
+    stage: Stage,
     pixels: Array,
-    whole: Whole,
-    before: Piece | None = None,
+    decision: Decision,
+    previous: WindowResult | None = None,
     density: RainDensity | None = None,
-) -> Piece | None:
-    """One pass over a tile; None if there is nothing to solve."""
-    if whole.passes == 0:
+) -> WindowResult | None:
+    """A stage in a tile; None if there is nothing to solve."""
+    if decision.dry:
         return None
-    around = None if density is None else density.around(*window)
+    if previous is not None:  # solving uses up its arrays, and a lost task is done again
+        estimate = previous.minimum.estimate
+        own = estimate._replace(
+            R=estimate.R.copy(), duals=type(estimate.duals)(*(u.copy() for u in estimate.duals))
+        )
+        previous = previous._replace(minimum=previous.minimum._replace(estimate=own))
     with one_of_many():
-        return solve_tile(pixels, window, whole, before, around)
+        return solve_window(pixels, window, decision, stage, previous, density)
 
 
-def _without_rain(piece: Piece | None) -> Piece | None:
-    return None if piece is None else piece._replace(rain=None)
+def _draft(result: WindowResult | None) -> WindowResult | None:
+    """What the next stage starts from."""
+    if result is None:
+        return None
+    estimate = result.minimum.estimate._replace(X=None)
+    minimum = result.minimum._replace(estimate=estimate)
+    return result._replace(rain=None, problem=None, minimum=minimum)
 
 
-def _gap(piece: Piece | None) -> float:
-    return 0.0 if piece is None else piece.gap
+def _gap(result: WindowResult | None) -> float:
+    return 0.0 if result is None else result.minimum.gap
 
 
 def _largest(gaps: Sequence[float]) -> Floats:
     return np.asarray(max(gaps), np.float64)
 
 
-def _weighted(tile: Tile, part: Window, piece: Piece | None) -> Floats:
+Strips = dict[
+    tuple[int, int], tuple[float, int]
+]  # to a neighbour: mean rain where both are, pixels
+
+
+def _strips(grid: _Grid, place: tuple[int, int], result: WindowResult | None) -> Strips:
+    """A tile's mean rain where it meets each neighbour to the side, above and below."""
+    tile, means = grid.tiles[place], {}
+    for near in grid.near(*place):
+        beside = abs(near[0] - place[0]) + abs(near[1] - place[1]) == 1
+        shared = _from(tile.window, _common(tile.window, grid.tiles[near].window))
+        if beside and result is not None and (part := result.rain[shared]).size:
+            means[near] = float(np.mean(part, dtype=float)), part.size
+    return means
+
+
+def _constants(grid: _Grid, strips: Sequence[Strips]) -> list[float]:
+    """What is to be added to each tile's rain, so that neighbours agree."""
+    known = dict(zip(grid.tiles, strips, strict=True))
+    differences = {}
+    for place, means in known.items():
+        for near, (mean, pixels) in means.items():
+            if grid.tiles[near].number > grid.tiles[place].number and place in known[near]:
+                pair = grid.tiles[place].number, grid.tiles[near].number
+                differences[pair] = mean - known[near][place][0], pixels
+    return gauges.align(len(grid.tiles), differences)
+
+
+def _weighted(
+    tile: Tile, part: Window, result: WindowResult | None, constants: Sequence[float] | None = None
+) -> Floats:
     """What a tile's rain adds to a part of the picture."""
     rows, columns = _from(tile.window, part)
     weights = np.outer(tile.rows.ramp()[rows], tile.columns.ramp()[columns])
-    return np.zeros_like(weights) if piece is None else weights * piece.rain[rows, columns]
+    if result is None:
+        return np.zeros_like(weights)
+    rain: Floats = result.rain[rows, columns]
+    if constants is not None:
+        rain = rain + np.float32(constants[tile.number])
+    return np.asarray(weights * rain)
 
 
 def _blended(chunk: Window, where: Sequence[Window], parts: Sequence[Floats]) -> Floats:
@@ -629,22 +726,27 @@ def _blended(chunk: Window, where: Sequence[Window], parts: Sequence[Floats]) ->
     return rain
 
 
-def _blend(shape: tuple[int, ...], whole: Whole, units: Floats, rain: Floats) -> float:
-    scale = PreparedImage.thumbnail_scale(shape)
-    return blend_in(whole.settings, shrunk(units, shape, scale), shrunk(rain, shape, scale))
+def _bracket(options: Options, summaries: Sequence[gauges.Summary]) -> gauges.Bracket:
+    return gauges.bracket(summaries, options)
 
 
-def _without(
-    data_range: tuple[float, float], pixels: Array, rain: Floats, whole: Whole, blend: float
-) -> Array:
-    return PreparedImage(pixels, *data_range).subtract(rain, whole.settings.light, blend)
-
-
-def _with_chroma(data_range: tuple[float, float], derained: Array, rain: Floats) -> Array:
-    return restore_chroma(derained, rain[:, :, 0], *data_range)
+def _shifted(rain: Floats, bracket: gauges.Bracket) -> Floats:
+    return rain - np.float32(bracket.constant)
 
 
 def _subtract(
-    own: Window, data_range: tuple[float, float], pixels: Array, rain: Floats, whole: Whole
+    data_range: tuple[float, float], pixels: Array, rain: Floats, decision: Decision
 ) -> Array:
-    return _without(data_range, pixels[own], rain, whole, blend=0.0)
+    return PreparedImage(pixels, *data_range).subtract(rain, decision.illuminant)
+
+
+def _fraction(shape: tuple[int, ...], decision: Decision, units: Floats, rain: Floats) -> float:
+    scale = PreparedImage.thumbnail_scale(shape)
+    small = shrunk(rain, shape, scale)
+    return screen_fraction(decision, shrunk(units, shape, scale), small)
+
+
+def _finish(
+    inner: Window, pixels: Array, rain: Floats, decision: Decision, fraction: float
+) -> Array:
+    return finish(pixels, rain, decision, fraction)[inner]

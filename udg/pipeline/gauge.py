@@ -8,15 +8,24 @@ whole picture.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
-from typing import Any
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any, NamedTuple
 
 import numpy as np
 from array_api_compat import array_namespace
+from numpy.typing import NDArray
 
 from udg.pipeline.options import Options
 
-__all__ = ["align", "constant", "constant_of_parts", "is_free"]
+__all__ = [
+    "Bracket",
+    "Summary",
+    "align",
+    "bracket",
+    "constant",
+    "constant_of_parts",
+    "is_free",
+]
 
 Array = Any
 Floats = np.ndarray[Any, np.dtype[Any]]
@@ -52,43 +61,95 @@ def constant(rain: Array, options: Options) -> float:
     return float(0.5 * (ordered[middle] + ordered[-middle - 1]))
 
 
+class Summary(NamedTuple):
+    """What the gauge has to know of a part of the rain first."""
+
+    size: int
+    low: float
+    high: float
+    total: float
+
+    @classmethod
+    def of(cls, part: Floats) -> Summary:
+        """Summarise a part."""
+        total = float(np.sum(part, dtype=float))
+        return cls(part.size, float(part.min()), float(part.max()), total)
+
+
+class Bracket(NamedTuple):
+    """Between which values the constant of a picture lies."""
+
+    low: float
+    high: float
+    below: int  # pixels that are less than low
+    middle: float  # number of the pixel that is looked for
+
+    @property
+    def constant(self) -> float:
+        """The middle."""
+        return (self.low + self.high) / 2
+
+    def counts(self, part: Floats) -> NDArray[np.int64]:
+        """Histogram of a part between the two."""
+        if self.low == self.high:
+            return np.zeros(1, np.int64)
+        return np.histogram(part, np.linspace(self.low, self.high, _BINS + 1))[0]
+
+    def narrowed(self, counts: Sequence[NDArray[np.int64]]) -> Bracket:
+        """The bin in which the pixel is, from the counts of all parts."""
+        if self.low == self.high:
+            return self
+        reached = self.below + np.cumsum(np.sum(counts, axis=0))
+        place = min(int(np.searchsorted(reached, self.middle, side="right")), _BINS - 1)
+        edges = np.linspace(self.low, self.high, _BINS + 1)
+        below = int(reached[place - 1]) if place else self.below
+        return Bracket(float(edges[place]), float(edges[place + 1]), below, self.middle)
+
+
+def bracket(summaries: Sequence[Summary], options: Options) -> Bracket:
+    """Bracket the `constant` of a picture that is read part by part.
+
+    Parameters
+    ----------
+    summaries : sequence of Summary
+        Of all parts.
+    options : Options
+
+    Returns
+    -------
+    Bracket
+        Already closed for a minimum or mean. For a median, narrow it twice: it is then within 2⁻³²
+        of the rain's range.
+    """
+    sizes, lows, highs, totals = zip(*summaries, strict=True)
+    low, high = min(lows), max(highs)
+    if options.model == "rain":
+        low = high = min(lows)
+    elif options.gauge == "mean":
+        low = high = sum(totals) / sum(sizes)
+    return Bracket(low, high, 0, (sum(sizes) - 1) / 2)
+
+
 def constant_of_parts(parts: Callable[[], Iterable[Floats]], options: Options) -> float:
-    """`constant` of a picture that is read part by part; of a median, to 2⁻³² of the range.
+    """Find the `constant` of a picture that is read part by part.
 
     Parameters
     ----------
     parts : callable
-        Gives all parts of the rain; called up to three times.
+        Gives all parts of the rain; called three times.
     options : Options
 
     Returns
     -------
     float
     """
-    facts = [(part.size, float(part.min()), float(part.max()), part.sum(dtype=float))
-             for part in parts()]  # fmt: skip
-    sizes, lows, highs, sums = zip(*facts, strict=True)
-    if options.model == "rain":
-        return min(lows)
-    if options.gauge == "mean":
-        return float(sum(sums) / sum(sizes))
-    low, high, below = min(lows), max(highs), 0
-    middle = (sum(sizes) - 1) / 2
+    found = bracket([Summary.of(part) for part in parts()], options)
     for _ in range(2):
-        if low == high:
-            break
-        edges = np.linspace(low, high, _BINS + 1)
-        counts = sum(np.histogram(part, edges)[0] for part in parts())
-        reached = below + np.cumsum(counts)
-        place = int(np.searchsorted(reached, middle, side="right"))
-        below = int(reached[place - 1]) if place else below
-        low, high = float(edges[place]), float(edges[place + 1])
-    return (low + high) / 2
+        found = found.narrowed([found.counts(part) for part in parts()])
+    return found.constant
 
 
-def align(
-    count: int, differences: Mapping[tuple[int, int], tuple[float, int]]
-) -> list[float]:
+def align(count: int, differences: Mapping[tuple[int, int], tuple[float, int]]) -> list[float]:
     """Constants that bring windows together where they overlap, by least squares.
 
     Parameters

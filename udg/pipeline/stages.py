@@ -85,7 +85,7 @@ class Stage(NamedTuple):
     ----------
     number : int
         From 0.
-    count : int
+    total : int
         How many there are.
     boost : int
         Which round it belongs to, from 0: each goes on with what the ones before left.
@@ -96,7 +96,7 @@ class Stage(NamedTuple):
     """
 
     number: int
-    count: int
+    total: int
     boost: int
     reweighted: bool
     last: bool
@@ -638,7 +638,7 @@ def derain(picture: Picture, request: Request, reporter: Reporter) -> list[Layer
         density: RainDensity | None = None
         stopped = False
         for stage in schedule(request.options, decision):
-            reporter.stage(stage.number, stage.count)
+            reporter.stage(stage.number, stage.total)
             rain = picture.solve(decision, stage, density)
             if stage.last:
                 picture.take(decision, rain)

@@ -257,7 +257,9 @@ def survey_steps(shape: tuple[int, ...]) -> tuple[int, int]:
     return int(1 / luma_scale(shape)), int(1 / PreparedImage.thumbnail_scale(shape))
 
 
-def overview(shape: tuple[int, ...], luma: Floats, unit: Floats, low: float, high: float) -> Overview:
+def overview(
+    shape: tuple[int, ...], luma: Floats, unit: Floats, low: float, high: float
+) -> Overview:
     """`survey` of a picture of which block means are known.
 
     Parameters

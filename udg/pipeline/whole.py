@@ -20,7 +20,7 @@ from udg.model.operators import Boundary
 from udg.optim.loop import Checkpoint, Reason
 from udg.optim.method import Estimate, Method
 from udg.pipeline import gauge as gauges
-from udg.pipeline.options import Gauge, Streaks, resolve
+from udg.pipeline.options import Gauge, Request, Streaks, resolve
 from udg.pipeline.progress import Callback, Reporter
 from udg.pipeline.stages import (
     Decision,
@@ -36,7 +36,7 @@ from udg.pipeline.stages import (
 )
 from udg.viz.preview import Preview, Shown, rain_in_words
 
-__all__ = ["Result", "Solved", "solve"]
+__all__ = ["Result", "Solved", "solve", "solve_request"]
 
 Array = Any
 
@@ -348,7 +348,6 @@ def solve(
     >>> bool(np.abs(result.derained - clean).mean() < 0.3 * np.abs(rainy - clean).mean())
     True
     """
-    began = time.perf_counter()
     request = resolve(
         angle,
         n_layers,
@@ -375,10 +374,34 @@ def solve(
         if len(request.angles) > 1 and not (request.while_new and n_layers is None):
             raise InvalidInput("warm_start is for one direction; leave it out with several")
         request = request._replace(angles=request.angles[:1])
+    return solve_request(image, request, data_range, warm_start, history, callback)
+
+
+def solve_request(
+    image: Array,
+    request: Request,
+    data_range: DataRange | None = None,
+    warm_start: Result | None = None,
+    history: bool = False,
+    callback: Callback | None = None,
+) -> Result:
+    """Run the pipeline on a picture in memory.
+
+    Parameters
+    ----------
+    image, data_range, warm_start, history, callback
+        As in `solve`.
+    request : Request
+        What `udg.pipeline.options.resolve` makes of the other arguments.
+
+    Returns
+    -------
+    Result
+    """
+    began = time.perf_counter()
     reporter = Reporter(callback)
     picture = _Whole(prepare(image, data_range), reporter, warm_start, history=history)
-    layers = derain(picture, request, reporter)
-    result = picture.result(layers)
+    result = picture.result(derain(picture, request, reporter))
     return replace(result, seconds=time.perf_counter() - began)
 
 

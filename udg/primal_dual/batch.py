@@ -30,8 +30,8 @@ def minimize_batch(
     Parameters
     ----------
     problems : sequence of Problem
-        Each with its own weights, upper_bound and sparsity_map. On CuPy arrays with `PrimalDual` they must
-        agree in shape, type, model and boundary.
+        Each with its own weights, upper bound and sparsity map. On CuPy arrays with `PrimalDual`
+        they must agree in shape, type, model and boundary.
     method : Method
     tol : float
         As in `minimize`.
