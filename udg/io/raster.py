@@ -469,14 +469,14 @@ def tiff_picture(tif: Any, page: Any, data: Any, pixels: Any, icc: bytes | None)
     dpi = page.get_resolution("inch") if unit in (2, 3) else None
     plain = not (tif.is_imagej or tif.is_ome or tif.is_shaped)
     lossy = page.compression.name in ("JPEG", "OJPEG", "WEBP", "JPEG_LOSSY")
-    exif = None
+    found = None
     with contextlib.suppress(struct.error, LookupError):
-        exif = exif.from_tiff(data, description=plain)
+        found = exif.from_tiff(data, description=plain)
     return Picture(
         pixels=pixels,
         format="TIFF",
         icc=icc or None,
-        exif=exif,
+        exif=found,
         dpi=_dpi(dpi, orientation),
         lossless=not lossy,
     )
