@@ -173,16 +173,16 @@ def test_targets_are_the_solvers_and_computed_once(tmp_path, monkeypatch):
         solved.append(angle)
         return SimpleNamespace(rain=image / 8)
 
-    monkeypatch.setattr(udg, "solve", solve)
-    look = solver_targets(tmp_path / "targets")
-    first = load(rainy, 1, 10.0, look=look)[0].target
+    monkeypatch.setattr("udg.pipeline.whole.solve", solve)
+    targets = solver_targets(tmp_path / "targets")
+    first = load(rainy, 1, 10.0, targets=targets)[0].target
     assert first.dtype == torch.float16
     np.testing.assert_allclose(first[0], rainy / 8, rtol=1e-3)
-    (again,) = load(rainy, 1, 10.0, look=look)
+    (again,) = load(rainy, 1, 10.0, targets=targets)
     assert torch.equal(again.target, first)
     assert solved == [10]
-    load(rainy, 1, 11.0, look=look)
-    load(rainy + 0.1, 1, 10.0, look=look)
+    load(rainy, 1, 11.0, targets=targets)
+    load(rainy + 0.1, 1, 10.0, targets=targets)
     assert solved == [10, 11, 10]
     crops = Sampler([again], 16).batch(0, 5)  # cut and mirrored with the image
     torch.testing.assert_close(crops.targets, crops.images / 8, rtol=1e-3, atol=1e-4)

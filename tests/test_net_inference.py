@@ -2,6 +2,7 @@ import json
 import subprocess
 import sys
 from dataclasses import asdict
+from time import perf_counter, sleep
 
 import numpy as np
 import pytest
@@ -96,17 +97,35 @@ def test_large_frames_are_tiled_by_themselves(net, image, monkeypatch):
     assert shapes[0][-2:] == (16 + stream.reach, 16 + stream.reach)
 
 
-def test_progress_counts_tiles_and_may_end_the_work(net, image):
-    calls = []
-    derain(image, net, angle=0, tile=16, progress=lambda *counts: calls.append(counts))
-    assert calls == [(done, 4) for done in range(5)]
+def test_callback_counts_tiles_and_may_end_the_work(net, image):
+    events = []
+    derain(image, net, angle=0, tile=16, callback=events.append)
+    steps = ["deciding"] + 5 * ["solving"] + ["finishing"]
+    assert [event.step for event in events] == steps
+    assert [(event.stage, event.stages) for event in events[1:]] == 6 * [(1, 1)]
+    fractions = [event.fraction for event in events]
+    assert fractions == pytest.approx([0, 0.1, 0.325, 0.55, 0.775, 1, 1])
+    assert {type(event) for event in events} == {udg.Progress}
 
-    def ending(done, total):
-        if done == 2:
+    def ending(event):
+        if event.fraction > 0.5:
             raise KeyError
 
     with pytest.raises(KeyError):
-        derain(image, net, angle=0, tile=16, progress=ending)
+        derain(image, net, angle=0, tile=16, callback=ending)
+    dry = []
+    derain(image, net, angle=0, rain_level=0, callback=dry.append)
+    assert [event.step for event in dry] == ["deciding", "finishing"]
+
+
+def test_seconds_are_what_the_caller_waits_for(net, image, monkeypatch):
+    load = pretrained.from_pretrained
+    monkeypatch.setattr(udg.net.inference, "from_pretrained", lambda name: sleep(0.1) or load(name))
+    began = perf_counter()
+    result = derain(image, "small", angle=0)
+    waited = perf_counter() - began
+    assert 0.1 + result.inference_seconds < result.seconds <= waited
+    assert result.inference_seconds > 0
 
 
 @pytest.mark.parametrize("angle", [0, 17.5, -45])

@@ -5,6 +5,7 @@ import pytest
 import torch
 
 from udg import PAPER_WEIGHTS, RAIN_WEIGHTS, InvalidInput, Weights, objective
+from udg.model.energy import fidelity, magnitude, variation, variation_across, variation_along
 from udg.net import (
     AUTHORS_LOSS,
     PAPER_LOSS,
@@ -17,7 +18,6 @@ from udg.net import (
     rain_loss,
     self_loss,
 )
-from udg.model.energy import fidelity, magnitude, variation, variation_across, variation_along
 
 ALL = LossWeights(**{field.name: 0.1 * (n + 1) for n, field in enumerate(fields(LossWeights))})
 

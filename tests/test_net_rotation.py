@@ -23,7 +23,9 @@ def test_same_as_the_solvers_rotation(shape, angle, rng):
     turned, expected = rotate(batch(picture), angle), udg.imaging.geometry.rotate(picture, angle)
     np.testing.assert_allclose(turned[0, 0], expected, atol=1e-9)
     back = unrotate(turned, angle, shape)
-    np.testing.assert_allclose(back[0, 0], udg.imaging.geometry.unrotate(expected, angle, shape), atol=1e-9)
+    np.testing.assert_allclose(
+        back[0, 0], udg.imaging.geometry.unrotate(expected, angle, shape), atol=1e-9
+    )
 
 
 def test_single_precision_is_enough_for_large_pictures(rng):

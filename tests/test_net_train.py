@@ -22,6 +22,7 @@ import torch
 
 import udg
 from udg import Diverged, FileError, InvalidInput
+from udg.detection.density import RainDensity
 from udg.io import raster
 from udg.net import (
     AUTHORS_LOSS,
@@ -46,7 +47,8 @@ from udg.net import (
     train,
 )
 from udg.net.data import Crops, Sampler, TrainingPicture, load
-from udg.net.train import _crowded, _doubted, _turned, learning_rate
+from udg.net.reweighting import measure_density, with_sparsity_maps
+from udg.net.step import learning_rate, turned
 
 TINY = Config(channels=1, width=3, depth=1, angle_widths=(2, 2, 2), angle_pools=(2, 4))
 QUICK = TrainConfig(
@@ -116,8 +118,8 @@ def test_resumed_is_uninterrupted(uninterrupted, tmp_path, step):
 
 
 @pytest.mark.parametrize("step", [1, 3])
-def test_the_second_pass_is_resumed(tmp_path, step):
-    """Before it begins, and after: where rain is crowded is what was found when it began."""
+def test_reweighting_is_resumed(tmp_path, step):
+    """Before it begins, and after: the rain's density is that of when it began."""
     config = replace(
         QUICK, loss=replace(ENERGY_LOSS, angle=0), streams=("rain",), angle_steps=0, steps=4,
         envelope=1.0, reweight=0.5, norm="fixed", lr=0.1,
@@ -127,8 +129,7 @@ def test_the_second_pass_is_resumed(tmp_path, step):
     assert_same(run(tmp_path, config, resume=True), whole)
 
 
-def test_crowds_of_an_older_checkpoint_are_found_again(tmp_path):
-    """It has no means of the ground, which tell how much rain is usual."""
+def test_density_that_a_checkpoint_lacks_is_measured_again(tmp_path):
     config = replace(
         QUICK, loss=replace(ENERGY_LOSS, angle=0), streams=("rain",), angle_steps=0, steps=4,
         envelope=1.0, reweight=0.5, norm="fixed",
@@ -136,29 +137,28 @@ def test_crowds_of_an_older_checkpoint_are_found_again(tmp_path):
     run(tmp_path, config, callback=stop_at(3))
     path = tmp_path / "checkpoint.pt"
     content = torch.load(path, weights_only=True)
-    assert [len(means) for means in content["crowded"]] == [4] * len(RAINY)
-    content["crowded"] = [(rain, squared, busy) for rain, squared, _, busy in content["crowded"]]
-    torch.save(content, path)
+    assert [len(means) for means in content.pop("density")] == [4] * len(RAINY)
+    torch.save(content, path)  # as an older version wrote it
     assert run(tmp_path, config, resume=True).finished
     content = torch.load(path, weights_only=True)
-    assert [len(means) for means in content["crowded"]] == [4] * len(RAINY)
+    assert [len(means) for means in content["density"]] == [4] * len(RAINY)
 
 
-def test_crowded_rain_is_doubted():
+def test_dense_rain_is_weighed_more():
     plane = torch.zeros(1, 80, 120)
     plane[:, :, 10:22:3] = 0.5  # a fence: rain that is found in one place only
     pictures = [TrainingPicture("fence", plane + 0.2), TrainingPicture("dry", plane[:, :30] * 0)]
     net = UDGNet(TINY).eval()
     net.rain.forward = lambda Y: 0.9 * (Y - 0.2)
-    reweighted = _doubted(pictures, _crowded(net, pictures))
+    reweighted = with_sparsity_maps(pictures, measure_density(net, pictures))
     sparsity_map = reweighted[0].sparsity_map
     assert sparsity_map.shape == (1, 80, 120)
     assert sparsity_map[..., :30].min() > 1.5
     assert sparsity_map[..., 90:].max() < 1.1
     assert reweighted[1].sparsity_map.max() == 1
-    density = udg.detection.doubt.RainDensity((80, 120), 0.0)
+    density = RainDensity((80, 120), 0.0)
     density.add(0, 0.9 * plane[0].numpy(), (plane[0] + 0.2).numpy())
-    expected = density.around(slice(0, 80), slice(0, 120)).sparsity_factor()
+    expected = density.window(slice(0, 80), slice(0, 120)).sparsity_factor()
     np.testing.assert_allclose(sparsity_map[0], expected, rtol=1e-3)
     crops = Sampler(reweighted[:1], 32, flips=False).batch(0, 2)
     assert crops.sparsity_maps.shape == crops.images.shape
@@ -479,7 +479,7 @@ def test_distillation_comes_first(monkeypatch, tmp_path):
         solved.append(angle)
         return SimpleNamespace(rain=image / 4)
 
-    monkeypatch.setattr(udg, "solve", solve)
+    monkeypatch.setattr("udg.pipeline.whole.solve", solve)
     config = replace(
         QUICK, loss=replace(ENERGY_LOSS, angle=0), angle_steps=0, log_every=1,
         distill=2.0, distill_steps=2, distill_blend=2,
@@ -509,15 +509,15 @@ def test_the_envelope_takes_the_place_of_the_energy(monkeypatch):
         QUICK, loss=replace(ENERGY_LOSS, angle=2.0), streams=("rain",), angle_steps=0, steps=4,
         log_every=1, envelope=2.0, envelope_iterations=7, reweight=0.5,
     )  # fmt: skip
-    module, weighed = sys.modules["udg.net.train"], []
+    weighed = []
 
-    def reweighting(rain, sparsity_map, lam_r):
+    def magnitude_factor(rain, suspicion, lam_r):
         weighed.append(lam_r)
         assert rain.min() >= 0
-        assert sparsity_map.min() > 0.99
-        return sparsity_map
+        assert suspicion.min() > 0.99
+        return suspicion
 
-    monkeypatch.setattr(module, "reweighting", reweighting)
+    monkeypatch.setattr("udg.net.reweighting.magnitude_factor", magnitude_factor)
     rows = run(config=config).history
     assert weighed == [ENERGY_LOSS.lam_r] * 2  # in the second half
     assert {name for row in rows for name in row} == {
@@ -593,15 +593,15 @@ def test_turned_crops_have_turned_streaks():
     rainy = udg.synthesize(np.full((200, 200), 0.4, np.float32), angle=5, seed=3).rainy
     crops = Sampler(load(rainy, 1, 5.0), 120).batch(0, 3)
     config = replace(QUICK, angle_turn=30.0)
-    turned = _turned(crops, config, first=0)
-    difference = turned.angles - crops.angles
+    rotated = turned(crops, config, first=0)
+    difference = rotated.angles - crops.angles
     assert len({round(d, 3) for d in difference.tolist()}) == 3
     assert difference.abs().max() <= 30
-    for image, angle in zip(turned.images.numpy(), turned.angles.tolist(), strict=True):
+    for image, angle in zip(rotated.images.numpy(), rotated.angles.tolist(), strict=True):
         assert udg.estimate_angle(image[0]).degrees == pytest.approx(angle, abs=4)
-    assert _turned(crops, QUICK, first=0) is crops
+    assert turned(crops, QUICK, first=0) is crops
     steep = Crops(crops.images, torch.full((3,), 44.0), None)
-    assert _turned(steep, config, first=0).angles.max() <= 45
+    assert turned(steep, config, first=0).angles.max() <= 45
 
 
 # Settings

@@ -1,6 +1,7 @@
 """A network trained with the solver's energy as its only supervision (Eq. 12–16).
 
-Needs torch and safetensors: ``pip install 'udg[net]'``. Nothing else in `udg` imports torch.
+Needs torch and safetensors: ``pip install 'udg[net]'``. Nothing outside this package imports torch,
+and it imports nothing of batches, commands and the app.
 """
 
 from udg.errors import MissingExtra
@@ -14,6 +15,13 @@ except ModuleNotFoundError as error:
     raise MissingExtra(error.name, "net") from None
 
 from udg.net.angle import AngleNet, average_angle
+from udg.net.config import (
+    AUTHORS_TRAINING,
+    PAPER_TRAINING,
+    PRESETS,
+    SINGLE_IMAGE,
+    TrainConfig,
+)
 from udg.net.discriminator import (
     ImagePool,
     PatchDiscriminator,
@@ -21,7 +29,8 @@ from udg.net.discriminator import (
     generator_loss,
 )
 from udg.net.envelope import envelope_loss, proximal_rain
-from udg.net.inference import NetResult, derain, for_inference
+from udg.net.folding import for_inference
+from udg.net.inference import NetResult, derain
 from udg.net.losses import (
     AUTHORS_LOSS,
     ENERGY_LOSS,
@@ -37,21 +46,12 @@ from udg.net.losses import (
     rain_loss,
     self_loss,
 )
+from udg.net.monitor import Progress
 from udg.net.network import Config, Layers, UDGNet, parameter_counts
 from udg.net.pretrained import from_pretrained, save_pretrained
 from udg.net.rotation import inside, rotate, unrotate
 from udg.net.streams import ResidualBlock, Stream
-from udg.net.train import (
-    AUTHORS_TRAINING,
-    PAPER_TRAINING,
-    PRESETS,
-    SINGLE_IMAGE,
-    Progress,
-    TrainConfig,
-    TrainResult,
-    adapt,
-    train,
-)
+from udg.net.train import TrainResult, adapt, train
 
 __all__ = [
     "AUTHORS_LOSS",

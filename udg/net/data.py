@@ -13,7 +13,7 @@ import logging
 import math
 import os
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -22,6 +22,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from udg._version import __version__
 from udg.batch import expand
 from udg.errors import FileError, InvalidImage, InvalidInput
 from udg.imaging.image import prepare
@@ -50,7 +51,7 @@ _log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class TrainingPicture:
-    """What is kept of a picture.
+    """A picture to train on, as it is kept in memory.
 
     Attributes
     ----------
@@ -64,7 +65,8 @@ class TrainingPicture:
     target : Tensor, shape (1, H, W), float16, optional
         Rain that `udg.solve` found.
     sparsity_map : Tensor, shape (1, H, W), float32, optional
-        Where rain is crowded (`udg.detection.doubt.RainDensity`), at least 1.
+        Factor on `lam_r`, at least 1, where rain is denser than is to be expected, or the scene
+        has much texture (`udg.detection.density.LocalDensity`).
     """
 
     name: str
@@ -75,7 +77,7 @@ class TrainingPicture:
 
 
 class Crops(NamedTuple):
-    """A batch.
+    """A batch of crops.
 
     Attributes
     ----------
@@ -86,7 +88,7 @@ class Crops(NamedTuple):
     targets : Tensor, shape (B, 1, h, w), float32, or None
         The solver's rain.
     sparsity_maps : Tensor, shape (B, 1, h, w), float32, or None
-        Of each place.
+        Those of the pictures.
     """
 
     images: Tensor
@@ -108,7 +110,7 @@ def load(
     channels: int = 3,
     angles: Angles | None = None,
     *,
-    look: Callable[[str, Any, float], Tensor | None] | None = None,
+    targets: Callable[[Any, float], Tensor] | None = None,
 ) -> list[TrainingPicture]:
     """Read pictures, and find the direction of their streaks.
 
@@ -121,8 +123,8 @@ def load(
     angles : float, sequence, mapping or path-like, optional
         Degrees: one for all, one an image, by name, or a file as `read_angles` reads it. Default:
         `udg.estimate_angle`. NaN where no angle is needed.
-    look : callable, optional
-        Called with name, pixels and angle of each; what it returns becomes the target.
+    targets : callable, optional
+        Called with pixels and angle of each; what it returns becomes the target.
 
     Returns
     -------
@@ -151,8 +153,8 @@ def load(
             from udg.detection.angle import estimate_angle
 
             angle = float(estimate_angle(np.asarray(prepared.luma())).degrees)
-        picture = TrainingPicture(name, light, angle)
-        pictures.append(replace(picture, target=look(name, pixels, angle)) if look else picture)
+        target = None if targets is None else targets(pixels, angle)
+        pictures.append(TrainingPicture(name, light, angle, target))
     return pictures
 
 
@@ -285,14 +287,12 @@ def _light(image: Any, channels: int) -> Tensor:
 
 
 def as_light(planes: Tensor) -> Tensor:
-    """Planes that are kept, as float32 of the range that they have as light."""
+    """Convert the planes that are kept to float32 in [0, 1]."""
     return planes.float() / 255 if planes.dtype == torch.uint8 else planes.float()
 
 
-def solver_targets(
-    folder: Path | None,
-) -> Callable[[str, Any, float], Tensor]:
-    """Rain as `udg.solve` finds it, for `load`: the starting target of a network (distillation).
+def solver_targets(folder: Path | None) -> Callable[[Any, float], Tensor]:
+    """Make the targets of a distillation, for `load`: rain as `udg.solve` finds it.
 
     Parameters
     ----------
@@ -302,20 +302,20 @@ def solver_targets(
     Returns
     -------
     callable
-        From name, pixels and angle to a Tensor of shape (1, H, W) in float16.
+        From pixels and angle to a Tensor of shape (1, H, W) in float16.
     """
 
-    def target(name: str, pixels: Any, angle: float) -> Tensor:
-        import udg
+    def target(pixels: Any, angle: float) -> Tensor:
+        from udg.pipeline.whole import solve
 
         pixels = np.ascontiguousarray(pixels)
-        about = f"{udg.__version__} {pixels.shape} {pixels.dtype} {angle!r}".encode()
+        about = f"{__version__} {pixels.shape} {pixels.dtype} {angle!r}".encode()
         key = hashlib.sha256(about + pixels.tobytes()).hexdigest()[:24]
         path = folder / f"{key}.npy" if folder is not None else None
         if path is not None and path.exists():
             with plain_errors(path, "read"):
                 return torch.from_numpy(np.load(path, allow_pickle=False))
-        rain = udg.solve(pixels, angle=angle).rain[None].astype(np.float16)
+        rain = solve(pixels, angle=angle).rain[None].astype(np.float16)
         if path is not None:
             with plain_errors(path, "write"):
                 path.parent.mkdir(parents=True, exist_ok=True)
@@ -413,7 +413,8 @@ class Sampler:
             return as_light(plane).flip(mirrored)
 
         angle = -picture.angle if len(mirrored) == 1 else picture.angle
-        target, sparsity_map = (None if u is None else cut(u) for u in (picture.target, picture.sparsity_map))
+        planes = (picture.target, picture.sparsity_map)
+        target, sparsity_map = (None if plane is None else cut(plane) for plane in planes)
         return cut(picture.light), angle, target, sparsity_map
 
 
@@ -424,7 +425,7 @@ def _order(count: int, seed: int, stream: int, turn: int) -> list[int]:
 
 
 def fingerprint(pictures: Sequence[TrainingPicture]) -> str:
-    """A short text that is another one if a picture, its angle or its target is.
+    """Compute a short text that changes with any picture, angle or target.
 
     Parameters
     ----------

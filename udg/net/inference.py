@@ -1,36 +1,36 @@
-"""From an image to its derained version by a trained network."""
+"""Derain an image with a trained network."""
 
 from __future__ import annotations
 
-import copy
 import os
 import time
-from collections.abc import Callable
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 import torch
 from array_api_compat import array_namespace
-from torch import Tensor, nn
-from torch.nn.utils.fusion import fuse_conv_bn_eval
+from torch import Tensor
 from torch.utils.dlpack import from_dlpack
 
 from udg.errors import InvalidImage, InvalidInput
 from udg.imaging.image import DataRange, PreparedImage, prepare
-from udg.model.energy import RAIN_WEIGHTS
 from udg.net.angle import average_angle
+from udg.net.device import checked_device, default_device
+from udg.net.folding import device_of, for_inference, is_folded
 from udg.net.network import UDGNet
 from udg.net.pretrained import from_pretrained
 from udg.net.rotation import rotate, unrotate
 from udg.net.streams import Stream
-from udg.pipeline.options import Direction, find_direction, given_direction, understood
+from udg.pipeline.options import resolve
+from udg.pipeline.progress import Callback, Reporter
+from udg.pipeline.stages import decide
 from udg.viz.preview import Preview, Shown
 
-__all__ = ["NetResult", "derain", "for_inference"]
+__all__ = ["NetResult", "derain"]
 
 Array = Any
-_WHOLE = 2**22  # pixels of a frame beyond which "auto" works in tiles …
-_TILE = 1024  # … of this side
+_WHOLE = 2**22  # pixels of the largest frame that tile="auto" takes whole
+_TILE = 1024  # side of the tiles of larger ones
 
 
 @dataclass(frozen=True, repr=False)
@@ -54,7 +54,10 @@ class NetResult(Shown):
     output : {"rain", "background"}
         Which stream gave the result.
     seconds : float
-        Time spent, from the image on the device to the rain layer: angle excluded.
+        Wall time of the call.
+    inference_seconds : float
+        Part of it that was spent from the image on the network's device to the rain layer: without
+        estimates of angle and rain level, and without loading the network.
     image : PreparedImage
         What was derained: ``image.pixels`` is the array that was given, not a copy.
     """
@@ -66,6 +69,7 @@ class NetResult(Shown):
     confidence: float | None
     output: Literal["rain", "background"]
     seconds: float
+    inference_seconds: float
     image: PreparedImage
 
     def _words(self) -> str:
@@ -88,12 +92,12 @@ def derain(
     tile: int | Literal["auto"] | None = "auto",
     device: str | torch.device | None = None,
     data_range: DataRange | None = None,
-    progress: Callable[[int, int], object] | None = None,
+    callback: Callback | None = None,
 ) -> NetResult:
-    """Take rain streaks out of one image with a trained network.
+    """Remove rain streaks from an image with a trained network.
 
-    The image is turned so that streaks are vertical, a stream of the network finds the rain, and
-    that is turned back, bounded to 0 ≤ R ≤ Y and subtracted from the image.
+    The image is rotated so that streaks are vertical, a stream of the network finds the rain, and
+    that is rotated back, bounded to 0 ≤ R ≤ Y and subtracted from the image.
 
     Parameters
     ----------
@@ -126,8 +130,9 @@ def derain(
         one. On GPUs in bfloat16, on CPUs in float32.
     data_range : float or (float, float), optional
         Value of full light, or of none and full; see `udg.imaging.image.prepare`.
-    progress : callable, optional
-        Called with the numbers of tiles done and to do; an exception that it raises ends the work.
+    callback : callable, optional
+        Called with `udg.Progress`, while solving after each tile. An exception that it raises ends
+        the work; its answer is not used.
 
     Returns
     -------
@@ -142,16 +147,18 @@ def derain(
     FileError
         The weights cannot be read.
     """
+    start, reporter = time.perf_counter(), Reporter(callback)
     _check(output, gauge, tile)
     prepared = prepare(image, data_range)
-    if angle == "network":
-        degrees, confidence, level = _direction(prepared, "auto", rain_level)[:3]
-    else:
-        degrees, confidence, level = _direction(prepared, angle, rain_level)[:3]
+    reporter.deciding()
+    asked = "auto" if angle == "network" else angle
+    degrees, confidence, level = _decide(prepared, asked, rain_level)
     net = weights if isinstance(weights, UDGNet) else from_pretrained(weights)
-    if device is None and net is not weights:
-        device = "cuda" if torch.cuda.is_available() else "cpu"
-    if not _folded(net) or _device(net, device) != _device(net):
+    if device is not None:
+        device = checked_device(device)
+    else:
+        device = device_of(net) if net is weights else default_device()
+    if not is_folded(net) or device != device_of(net):
         net = for_inference(net, device)
     light = _light(prepared, net)
     if angle == "network":
@@ -162,7 +169,8 @@ def derain(
         if level == 0:
             rain = torch.zeros_like(light)
         else:
-            rain = _rain(net, light, degrees, output, tile, progress)
+            reporter.stage(0, 1)
+            rain = _rain(net, light, degrees, output, tile, reporter)
         if gauge == "median":
             rain = rain - rain.flatten(2).median(dim=-1).values[..., None, None]
         if output == "rain":
@@ -170,82 +178,22 @@ def derain(
         if prepared.colours == 1:  # grey in three channels: one layer
             rain = rain.mean(dim=1, keepdim=True)
         rain = (level * rain).cpu()
-    seconds = time.perf_counter() - began
+    inference_seconds = time.perf_counter() - began
 
+    reporter.finishing()
     taken = _like(rain[0].permute(1, 2, 0).squeeze(-1), prepared.pixels)
+    derained = prepared.subtract(taken)
     return NetResult(
-        derained=prepared.subtract(taken),
+        derained=derained,
         rain=taken,
         rain_level=level,
         angle=degrees,
         confidence=confidence,
         output=output,
-        seconds=seconds,
+        seconds=time.perf_counter() - start,
+        inference_seconds=inference_seconds,
         image=prepared,
     )
-
-
-def for_inference(
-    net: UDGNet, device: str | torch.device | None = None, dtype: torch.dtype | None = None
-) -> UDGNet:
-    """A copy that only predicts, and faster: batch normalisation folded, channels last.
-
-    Parameters
-    ----------
-    net : UDGNet
-        Not modified.
-    device : str or torch.device, optional
-        Default: where the network is.
-    dtype : torch.dtype, optional
-        Of the streams' weights and activations. Default: bfloat16 on GPUs, float32 elsewhere. The
-        angle network remains float32.
-
-    Returns
-    -------
-    UDGNet
-        In eval mode, without gradients. Streams still give float32: only what they subtract is
-        computed in `dtype`.
-
-    Raises
-    ------
-    InvalidInput
-        There is no such device.
-    """
-    device = _device(net, device)
-    if dtype is None:
-        dtype = torch.bfloat16 if device.type == "cuda" else torch.float32
-    ready = copy.deepcopy(net).eval().requires_grad_(False)
-    for part in list(ready.modules()):
-        if isinstance(part, nn.Sequential):
-            _fold(part)
-    ready.to(device)
-    for stream in (ready.background, ready.rain):
-        stream.to(dtype)
-        stream.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-    return ready
-
-
-def _fold(layers: nn.Sequential) -> None:
-    """Put each batch normalisation into the convolution before it."""
-    for number, layer in enumerate(layers):
-        if isinstance(layer, nn.BatchNorm2d):
-            layers[number - 1] = fuse_conv_bn_eval(layers[number - 1], layer)  # type: ignore[type-var]
-            layers[number] = nn.Identity()
-
-
-def _folded(net: UDGNet) -> bool:
-    return not any(isinstance(part, nn.BatchNorm2d) for part in net.modules())
-
-
-def _device(net: UDGNet, wanted: str | torch.device | None = None) -> torch.device:
-    """The device that is wanted, by default the network's, with its number: cuda:0, not cuda."""
-    if wanted is None:
-        return next(net.parameters()).device
-    try:
-        return torch.empty(0, device=wanted).device
-    except (RuntimeError, AssertionError) as error:
-        reason = str(error).splitlines()[0]
-        raise InvalidInput(f"device is {str(wanted)!r}: {reason}; give 'cpu' or 'cuda'") from error
 
 
 def _check(output: Any, gauge: Any, tile: Any) -> None:
@@ -268,21 +216,28 @@ def _light(image: PreparedImage, net: UDGNet) -> Tensor:
             f"the image has {image.colours} bands and this network is for RGB or grey; "
             "give three of them, or use a network of one channel, or udg.solve"
         )
-    light = from_dlpack(plane).permute(2, 0, 1)[None].to(_device(net))
+    light = from_dlpack(plane).permute(2, 0, 1)[None].to(device_of(net))
     return light.expand(1, net.config.channels, -1, -1).contiguous()
 
 
-def _direction(
-    image: PreparedImage, angle: float | Literal["auto"], level: float | Literal["auto"]
-) -> Direction:
-    """Angle and rain level, as `udg.solve` decides on them for parallel streaks."""
-    settings = understood(dict.fromkeys(asdict(RAIN_WEIGHTS)), rain_level=level, convergence=0.0).settings
+def _decide(
+    image: PreparedImage, angle: float | Literal["auto"], rain_level: float | Literal["auto"]
+) -> tuple[float, float | None, float]:
+    """Decide on angle and rain level as `udg.solve` does, for parallel streaks.
+
+    Returns the angle, its confidence if it was estimated, and the rain level.
+    """
+    request = resolve(angle, rain_level=rain_level, convergence=0.0)
     if angle != "auto":
-        return given_direction(settings, angle)
-    pixels = image.pixels
-    if isinstance(pixels, Tensor):  # what is decided there is NumPy's work
-        image = replace(image, pixels=pixels.cpu().numpy())
-    return find_direction(image, settings, angle)
+        # Nothing has to be measured; weights, which a decision has too, would cost more than the
+        # network does on a GPU.
+        level = request.options.rain_level
+        return float(angle), None, 1.0 if level == "auto" else level
+    if isinstance(image.pixels, Tensor):  # decisions are NumPy's work
+        image = replace(image, pixels=image.pixels.cpu().numpy())
+    decision = decide(image, request, angle)
+    assert decision is not None  # the first direction always is one
+    return decision.angle, decision.confidence, decision.rain_level
 
 
 def _rain(
@@ -291,12 +246,12 @@ def _rain(
     degrees: float,
     output: Literal["rain", "background"],
     tile: int | Literal["auto"] | None,
-    progress: Callable[[int, int], object] | None,
+    reporter: Reporter,
 ) -> Tensor:
-    """The rain of the picture, by one of the streams, in the picture's frame."""
+    """The picture's rain, found by one of the streams, in the picture's frame."""
     stream = net.rain if output == "rain" else net.background
     shape = (light.shape[-2], light.shape[-1])
-    layer = unrotate(_in_tiles(stream, rotate(light, degrees), tile, progress), degrees, shape)
+    layer = unrotate(_in_tiles(stream, rotate(light, degrees), tile, reporter), degrees, shape)
     return layer if output == "rain" else light - layer
 
 
@@ -304,7 +259,7 @@ def _in_tiles(
     stream: Stream,
     frame: Tensor,
     tile: int | Literal["auto"] | None,
-    progress: Callable[[int, int], object] | None = None,
+    reporter: Reporter,
 ) -> Tensor:
     """The stream's output, from tiles with as much around them as it depends on."""
     height, width = frame.shape[-2:]
@@ -313,20 +268,16 @@ def _in_tiles(
     if tile is None or tile >= max(height, width):
         tile = max(height, width)
     result = torch.empty_like(frame)
-    tops, lefts = range(0, height, tile), range(0, width, tile)
-    tick = progress or (lambda done, total: None)
-    tick(0, len(tops) * len(lefts))
-    for row, top in enumerate(tops):
-        for column, left in enumerate(lefts):
-            # The frame's own borders are the tile's: there the convolutions see the same zeros.
-            up, low = max(0, top - stream.reach), min(height, top + tile + stream.reach)
-            start, end = max(0, left - stream.reach), min(width, left + tile + stream.reach)
-            found = _apply(stream, frame[..., up:low, start:end])
-            rows, columns = slice(top, top + tile), slice(left, left + tile)
-            inner = found[..., top - up :, left - start :]
-            target = result[..., rows, columns]
-            target.copy_(inner[..., : target.shape[-2], : target.shape[-1]])
-            tick(row * len(lefts) + column + 1, len(tops) * len(lefts))
+    corners = [(top, left) for top in range(0, height, tile) for left in range(0, width, tile)]
+    for number, (top, left) in enumerate(corners):
+        # The frame's own borders are the tile's: there the convolutions see the same zeros.
+        up, low = max(0, top - stream.reach), min(height, top + tile + stream.reach)
+        start, end = max(0, left - stream.reach), min(width, left + tile + stream.reach)
+        found = _apply(stream, frame[..., up:low, start:end])
+        target = result[..., top : top + tile, left : left + tile]
+        inner = found[..., top - up :, left - start :]
+        target.copy_(inner[..., : target.shape[-2], : target.shape[-1]])
+        reporter.solved((number + 1) / len(corners))
     return result
 
 

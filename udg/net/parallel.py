@@ -1,12 +1,15 @@
-"""One process or several, as torchrun starts them: the same training either way."""
+"""The process that trains, or several that torchrun starts: the same training either way."""
 
 from __future__ import annotations
 
 import os
+import signal
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
+from types import FrameType
 from typing import Any
 
 import torch
@@ -15,10 +18,11 @@ from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
 from udg.errors import InvalidInput
+from udg.net.device import checked_device, default_device
 
-__all__ = ["Processes", "SyncedBatchNorm", "processes"]
+__all__ = ["Interrupts", "Processes", "SyncedBatchNorm", "computing", "processes"]
 
-_PATIENCE = timedelta(hours=12)  # the first process may have to look at many pictures before all
+_PATIENCE = timedelta(hours=12)  # the first process may have many pictures to solve before
 
 
 @dataclass(frozen=True)
@@ -97,16 +101,10 @@ def processes(device: str | torch.device | None = None) -> Iterator[Processes]:
         There is no such device.
     """
     count, local = (int(os.environ.get(name, default)) for name, default in _VARIABLES)
-    if device is None:
-        device = "cuda" if torch.cuda.is_available() else "cpu"
-    try:
-        wanted = torch.device(device)
-        if wanted.type == "cuda" and count > 1:
-            wanted = torch.device("cuda", local)
-        where = torch.empty(0, device=wanted).device
-    except (RuntimeError, AssertionError) as error:
-        reason = str(error).splitlines()[0]
-        raise InvalidInput(f"device is {str(device)!r}: {reason}; give 'cpu' or 'cuda'") from error
+    wanted = str(default_device() if device is None else device)
+    if count > 1 and wanted.partition(":")[0] == "cuda":
+        wanted = f"cuda:{local}"
+    where = checked_device(wanted)
     if count == 1:
         yield Processes(0, 1, where)
         return
@@ -124,6 +122,47 @@ def processes(device: str | torch.device | None = None) -> Iterator[Processes]:
 
 
 _VARIABLES = (("WORLD_SIZE", "1"), ("LOCAL_RANK", "0"))
+
+
+class Interrupts:
+    """Ctrl-C and SIGTERM end the training after the present step; a second one ends it at once."""
+
+    def __init__(self) -> None:
+        self.stop = False
+        self.signal: int | None = None
+        self._before: dict[int, Any] = {}
+
+    def __enter__(self) -> Interrupts:
+        if threading.current_thread() is threading.main_thread():
+            for number in (signal.SIGINT, signal.SIGTERM):
+                self._before[number] = signal.signal(number, self._note)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for number, handler in self._before.items():
+            signal.signal(number, handler)
+
+    def _note(self, number: int, frame: FrameType | None) -> None:
+        if self.signal is not None:
+            raise KeyboardInterrupt
+        self.stop, self.signal = True, number
+
+
+@contextmanager
+def computing(threads: int | None) -> Iterator[None]:
+    """Set what torch keeps for the whole process, for as long as a training lasts."""
+    before = torch.get_num_threads(), torch.backends.cudnn.benchmark
+    if threads is not None:
+        if threads < 1:
+            raise InvalidInput(f"threads is {threads}; give a number that is at least 1")
+        torch.set_num_threads(threads)
+    torch.backends.cudnn.benchmark = True
+    try:
+        with torch.random.fork_rng(devices=[]):  # the caller's random numbers are not ours
+            yield
+    finally:
+        torch.set_num_threads(before[0])
+        torch.backends.cudnn.benchmark = before[1]
 
 
 class SyncedBatchNorm(nn.BatchNorm2d):

@@ -1,9 +1,9 @@
 """The rotation θ∘ as a network sees it: differentiable, its only parameter an angle.
 
-The same as `udg.imaging.geometry` (clockwise from vertical is positive, and turning by it makes streaks
-vertical; cubic B-splines; a picture surrounded by its reflection), for batches with an angle each
-and with a gradient with respect to both pixels and angle. This is the paper's "modified spatial
-transform": a spatial transformer whose affine map can only be a rotation.
+The same as `udg.imaging.geometry` (clockwise from vertical is positive, and turning by it makes
+streaks vertical; cubic B-splines; a picture surrounded by its reflection), for batches with an
+angle each and with a gradient with respect to both pixels and angle. This is the paper's "modified
+spatial transform": a spatial transformer whose affine map can only be a rotation.
 """
 
 from __future__ import annotations
