@@ -47,11 +47,7 @@ def contrast(image: PreparedImage | Overview, illuminant: Illuminant | None = No
 
 
 def for_contrast(
-    weights: Weights,
-    image: PreparedImage | Overview,
-    *,
-    widen: bool = True,
-    illuminant: Illuminant | None = None,
+    weights: Weights, clear: float, *, widen: bool = True
 ) -> Weights:
     """Adapt weights to a picture of little contrast.
 
@@ -64,18 +60,16 @@ def for_contrast(
     ----------
     weights : Weights
         For a clear picture.
-    image : PreparedImage or Overview
+    clear : float
+        `contrast` of the picture.
     widen : bool
         False keeps their proportions, and so the sizes of streaks.
-    illuminant : Illuminant, optional
-        `udg.imaging.illuminant.estimate_illuminant` of the picture.
 
     Returns
     -------
     Weights
         All times the contrast, at least 0.25 and at most 1; `lam_r` then divided by up to 4.
     """
-    clear = contrast(image, illuminant)
     scaled = weights.scaled(min(1.0, max(_MIN_CONTRAST, clear)))
     if not widen:
         return scaled

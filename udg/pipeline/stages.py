@@ -34,7 +34,7 @@ from array_api_compat import array_namespace
 from udg.backend import bands, ndimage_of, to_numpy
 from udg.detection.density import RainDensity
 from udg.detection.reweighting import draft_sparsity, logit_threshold, sparsity_map
-from udg.detection.weights import for_contrast, for_heavy_rain, uncertainty
+from udg.detection.weights import contrast, for_contrast, for_heavy_rain, uncertainty
 from udg.imaging.chroma import restore_chroma
 from udg.imaging.geometry import Frame, Window, compensate_interpolation
 from udg.imaging.illuminant import Illuminant, estimate_illuminant
@@ -240,9 +240,9 @@ def _adapted(
 ) -> tuple[Weights, Weights]:
     if not options.follow_contrast:
         return options.weights, options.weights
+    clear = contrast(overview, illuminant)
     wide, narrow = (
-        for_contrast(options.weights, overview, widen=widen, illuminant=illuminant)
-        for widen in (options.follow_haze, False)
+        for_contrast(options.weights, clear, widen=widen) for widen in (options.follow_haze, False)
     )
     return wide, narrow
 

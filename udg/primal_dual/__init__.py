@@ -1,4 +1,7 @@
-"""The fused first-order method: its step, and the kernels that run it."""
+"""The fused first-order method: its step, and the kernels that run it.
+
+Only the steps: the loop around them is `udg.optim`.
+"""
 
 from udg.primal_dual.method import PrimalDual
 
