@@ -3,11 +3,12 @@
     python -m benchmarks list
     python -m benchmarks run NAME|all [DATA_DIR] [-o FOLDER] [options of NAME's script]
     python -m benchmarks --quick [NAME ...] [-o FOLDER] [--jobs N]
+    python -m benchmarks refit DATA_DIR [--write [numbers|provenance]] [--jobs N]
 
 What there is stands in `catalogue.py`. Results go to FOLDER/NAME, by default benchmark-results.
 With --quick everything, or what is named, runs on tiny pictures that `tiny.py` makes, in a minute
 or two, only to see that it runs: into a temporary folder if none is given. One that fails does not
-stop the others; the status is then 1.
+stop the others; the status is then 1. `refit` makes the numbers that `udg.detection` ships anew.
 """
 
 from __future__ import annotations
@@ -27,15 +28,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-sys.path.insert(0, str(Path(__file__).resolve().parent))
-
-from catalogue import BENCHMARKS, FOLDER, Benchmark, Step, find
 from rich.console import Console
 from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
-import udg
+from benchmarks._shared.common import environment
+from benchmarks.catalogue import BENCHMARKS, Benchmark, find
 
 OUTPUT = Path("benchmark-results")
 TAIL = 12  # lines of a failed one's output that are shown
@@ -103,19 +102,19 @@ def run(
     began, cpu = time.monotonic(), 0.0
     for step in benchmark.steps:
         last = step is benchmark.steps[-1]
-        command = [*_program(step), *step.arguments(data, out, quick), *(more if last else ())]
+        command = [
+            sys.executable,
+            "-m",
+            step.module,
+            *step.arguments(data, out, quick),
+            *(more if last else ()),
+        ]
         status, spent = _call(command, path, quick)
         cpu += spent
         if status != 0:
-            reason = f"{step.script} ended with status {status}"
+            reason = f"{step.module} ended with status {status}"
             return Outcome(benchmark.name, "failed", time.monotonic() - began, cpu, reason, path)
     return Outcome(benchmark.name, "done", time.monotonic() - began, cpu, log=path)
-
-
-def _program(step: Step) -> list[str]:
-    if step.script == "udg":
-        return [sys.executable, "-m", "udg"]
-    return [sys.executable, str(FOLDER / step.script)]
 
 
 def _call(command: list[str], log: Path | None, quick: bool) -> tuple[int, float]:
@@ -123,24 +122,20 @@ def _call(command: list[str], log: Path | None, quick: bool) -> tuple[int, float
 
     Quick ones share the cores, so each has one thread.
     """
-    source = str(Path(udg.__file__).parents[1])
-    known = os.environ.get("PYTHONPATH")
-    environment = os.environ | {
-        "PYTHONPATH": os.pathsep.join([source, *([known] if known else [])])
-    }
+    variables = environment()
     if quick:
-        environment |= {
+        variables |= {
             "OMP_NUM_THREADS": "1",
             "NUMBA_NUM_THREADS": "1",
             "OPENBLAS_NUM_THREADS": "1",
         }
     if log is None:
-        return _wait(subprocess.Popen(command, env=environment))
+        return _wait(subprocess.Popen(command, env=variables))
     with log.open("a", encoding="utf-8") as file:
         file.write(f"$ {' '.join(command)}\n")
         file.flush()
         streams = {"stdin": subprocess.DEVNULL, "stdout": file, "stderr": subprocess.STDOUT}
-        return _wait(subprocess.Popen(command, env=environment, **streams))
+        return _wait(subprocess.Popen(command, env=variables, **streams))
 
 
 def _wait(process: subprocess.Popen[bytes]) -> tuple[int, float]:
@@ -188,14 +183,14 @@ def run_all(
 
 def list_all(console: Console) -> None:
     """Print what there is."""
-    table = Table("name", "shows", "script", "needs")
+    table = Table("name", "shows", "module", "needs")
     for benchmark in BENCHMARKS:
         needs = ["DATA_DIR"] * benchmark.needs_data + ["GPU"] * benchmark.gpu
-        scripts = dict.fromkeys(step.script for step in benchmark.steps)
+        modules = dict.fromkeys(step.module for step in benchmark.steps)
         table.add_row(
             benchmark.name,
             benchmark.shows,
-            "\n".join(scripts),
+            "\n".join(name.removeprefix("benchmarks.") for name in modules),
             ", ".join([*needs, *benchmark.needs]),
         )
     console.print(table)
@@ -223,7 +218,7 @@ def quick(names: Sequence[str], folder: Path | None, jobs: int, console: Console
     chosen = [find(name) for name in names] or list(BENCHMARKS)
     with tempfile.TemporaryDirectory() as temporary:
         place = folder or Path(temporary)
-        import tiny  # takes a second, which `list` can do without
+        from benchmarks._shared import tiny  # takes a second, which `list` can do without
 
         data = tiny.make(Path(temporary) / "data")
         began = time.monotonic()
@@ -237,7 +232,12 @@ def quick(names: Sequence[str], folder: Path | None, jobs: int, console: Console
 def main(arguments: list[str] | None = None) -> int:
     """Read the arguments, list or run."""
     names = [benchmark.name for benchmark in BENCHMARKS]
-    if "--quick" in (sys.argv[1:] if arguments is None else arguments):
+    given = sys.argv[1:] if arguments is None else arguments
+    if given[:1] == ["refit"]:
+        from benchmarks.fit import refit  # it needs torch
+
+        return refit.main(given[1:])
+    if "--quick" in given:
         parser = argparse.ArgumentParser(
             "python -m benchmarks", description=__doc__.splitlines()[0]
         )
@@ -255,6 +255,7 @@ def main(arguments: list[str] | None = None) -> int:
     )  # fmt: skip
     commands = parser.add_subparsers(dest="command", required=True)
     commands.add_parser("list", help="what there is")
+    commands.add_parser("refit", help="make the numbers that are shipped anew; --help says more")
     running = commands.add_parser("run", help="run one, or all; other options go to its script")
     running.add_argument("name", metavar="NAME", help="of `list`, or all")
     running.add_argument("data_dir", type=Path, nargs="?", metavar="DATA_DIR")

@@ -21,8 +21,8 @@ class Step:
     Attributes
     ----------
     command : str
-        A script, from this folder, and its arguments, or `udg` and its. {data} is DATA_DIR, {out}
-        the folder for results; {data?} is left out if there is no DATA_DIR.
+        A module and its arguments, as after ``python -m``. {data} is DATA_DIR, {out} the folder for
+        results; {data?} is left out if there is no DATA_DIR.
     quick : str
         Added with --quick: of an option that is given twice the second counts.
     """
@@ -31,8 +31,8 @@ class Step:
     quick: str = ""
 
     @property
-    def script(self) -> str:
-        """The script, or "udg"."""
+    def module(self) -> str:
+        """What is run."""
         return shlex.split(self.command)[0]
 
     @property
@@ -41,7 +41,7 @@ class Step:
         return "{data}" in self.command
 
     def arguments(self, data: Path | None, out: Path, quick: bool = False) -> list[str]:
-        """All that comes after the script."""
+        """All that comes after the module."""
         words = shlex.split(f"{self.command} {self.quick if quick else ''}")[1:]
         known = {"{data}": data, "{data?}": data, "{out}": out}
         filled = []
@@ -91,7 +91,7 @@ BENCHMARKS = (
         "PSNR and SSIM of every method where the clean picture is known",
         (
             Step(
-                "synthetic.py {data} --cache {out} --json {out}/synthetic.json",
+                "benchmarks.tables.synthetic {data} --cache {out} --json {out}/synthetic.json",
                 "--sets rain100l-dev --methods rain udg-paper udg udgnet --every 2",
             ),
         ),
@@ -102,7 +102,7 @@ BENCHMARKS = (
         "real photos: NIQE of every method's results",
         (
             Step(
-                "real.py {data} -o {out} --cache {out} --json {out}/real.json",
+                "benchmarks.tables.real {data} -o {out} --cache {out} --json {out}/real.json",
                 "--methods rain udg udgnet --every 2",
             ),
         ),
@@ -110,11 +110,12 @@ BENCHMARKS = (
     ),
     Benchmark(
         "table-2-study",
-        "a page on which people rate real photos blind; `study.py fold` counts their answers",
+        "a page on which people rate real photos blind; `tables.study fold` counts",
         (
             Step("udg derain {data}/realrain60/rainy -o {out}/udg"),
             Step(
-                "study.py page rain={data}/realrain60/rainy udg={out}/udg -o {out}/study.html"
+                "benchmarks.tables.study page rain={data}/realrain60/rainy udg={out}/udg -o"
+                " {out}/study.html"
                 " --scenes 12",
                 "--scenes 2 --side 64",
             ),
@@ -122,10 +123,13 @@ BENCHMARKS = (
     ),
     Benchmark(
         "look",
-        "sheets for a blind look at real photos; `look.py count` counts what judges said",
+        "sheets for a blind look at real photos; `solver.look count` counts what judges said",
         (
             Step("udg derain {data}/realrain60/rainy -o {out}/udg"),
-            Step("look.py sheets {data}/realrain60/rainy {out}/udg -o {out}/sheets", "--side 256"),
+            Step(
+                "benchmarks.solver.look sheets {data}/realrain60/rainy {out}/udg -o {out}/sheets",
+                "--side 256",
+            ),
         ),
     ),
     Benchmark(
@@ -133,7 +137,8 @@ BENCHMARKS = (
         "model size and running time of every method, 1024×2048",
         (
             Step(
-                "runtime.py {data?} --json {out}/runtime.json --plot {out}/runtime.png",
+                "benchmarks.tables.runtime {data?} --json {out}/runtime.json --plot"
+                " {out}/runtime.png",
                 "--size 32x48 --repeats 1 --device cpu",
             ),
         ),
@@ -144,7 +149,7 @@ BENCHMARKS = (
         "what an error of the angle costs",
         (
             Step(
-                "angle_error.py {data} --json {out}/angle_error.json -o {out}",
+                "benchmarks.tables.angle_error {data} --json {out}/angle_error.json -o {out}",
                 "--sets rain100l-dev --offsets 10 --every 2",
             ),
         ),
@@ -155,7 +160,7 @@ BENCHMARKS = (
         "what each term of the network's loss is worth: seven cases, trained alike",
         (
             Step(
-                "loss_terms.py {data} --json {out}/loss_terms.json",
+                "benchmarks.tables.loss_terms {data} --json {out}/loss_terms.json",
                 "--steps 2 --width 4 --depth 1 --crop 32",
             ),
         ),
@@ -166,7 +171,7 @@ BENCHMARKS = (
         "gradients along and across, of clean pictures and of rain",
         (
             Step(
-                "gradients.py {data} --json {out}/gradients.json -o {out}",
+                "benchmarks.figures.gradients {data} --json {out}/gradients.json -o {out}",
                 "--sets rain100l-dev --every 2",
             ),
         ),
@@ -176,7 +181,7 @@ BENCHMARKS = (
         "what turning brings a network: rain of mixed angles against upright rain",
         (
             Step(
-                "turned.py {data} --json {out}/turned.json -o {out}",
+                "benchmarks.figures.turned {data} --json {out}/turned.json -o {out}",
                 "--steps 2 --pictures 2 --tests 1 --seeds 1",
             ),
         ),
@@ -187,7 +192,7 @@ BENCHMARKS = (
         "pictures, what each method makes of them, and where they differ most",
         (
             Step(
-                "sheets.py {data} -o {out} --json {out}/sheets.json",
+                "benchmarks.figures.sheets {data} -o {out} --json {out}/sheets.json",
                 "--sets rain100l-dev --methods udg udgnet --part 1",
             ),
         ),
@@ -198,7 +203,7 @@ BENCHMARKS = (
         "the ratio of λx to λy, and where `strength` lies on it",
         (
             Step(
-                "ratio.py {data} --json {out}/ratio.json -o {out}",
+                "benchmarks.figures.ratio {data} --json {out}/ratio.json -o {out}",
                 "--sets rain100l-dev --ratios 1 3 --every 2",
             ),
         ),
@@ -208,7 +213,7 @@ BENCHMARKS = (
         "one picture alone: networks trained on it, and deep image prior for the same time",
         (
             Step(
-                "single_image.py {data} --recipes energy distilled packaged adapted"
+                "benchmarks.figures.single_image {data} --recipes energy distilled packaged adapted"
                 " --json {out}/single_image.json",
                 "--recipes energy --steps 2 --pictures 1 --no-dip",
             ),
@@ -218,12 +223,17 @@ BENCHMARKS = (
     Benchmark(
         "figure-10",
         "streaks go, the veil of distant rain stays",
-        (Step("veil.py -o {out} --json {out}/veil.json"),),
+        (Step("benchmarks.figures.veil -o {out} --json {out}/veil.json"),),
     ),
     Benchmark(
         "convergence",
         "streaks that meet in a point: found, and what straightening them gains",
-        (Step("convergence.py --json {out}/convergence.json", "--photos 1 --fans 0 6"),),
+        (
+            Step(
+                "benchmarks.solver.convergence --json {out}/convergence.json",
+                "--photos 1 --degrees 0 6",
+            ),
+        ),
     ),
     # The solver
     Benchmark(
@@ -236,57 +246,54 @@ BENCHMARKS = (
         "error of the estimated angle: labelled photos, rendered rain, turned photos",
         (
             Step(
-                "angle.py {data} --methods spectrum tilt --json {out}/angle.json",
+                "benchmarks.solver.angle {data} --methods spectrum tilt --json {out}/angle.json",
                 "--quick --methods spectrum",
             ),
         ),
     ),
     Benchmark(
-        "presence",
-        "whether there is rain: the regression behind udg.detection.rain_level, and what it misses",
-        (Step("presence.py {data} --json {out}/presence.json", "--jobs 1"),),
-    ),
-    Benchmark(
-        "likeness",
-        "what tells streaks from letters and railings: the regression behind udg.detection.doubt",
-        (Step("likeness.py {data} --json {out}/likeness.json", "--jobs 1"),),
-        needs=("torch",),
-    ),
-    Benchmark(
         "harm",
         "what becomes of photos without rain",
-        (Step("harm.py {data} --json {out}/harm.json", "--jobs 1"),),
+        (Step("benchmarks.solver.harm {data} --json {out}/harm.json", "--jobs 1"),),
     ),
     Benchmark(
         "ablation",
         "what each ingredient of udg.solve gains on rain and costs where there is none",
-        (Step("ablation.py {data} --json {out}/ablation.json", "--part 4 --jobs 1"),),
+        (
+            Step(
+                "benchmarks.solver.ablation {data} --json {out}/ablation.json", "--part 4 --jobs 1"
+            ),
+        ),
     ),
     Benchmark(
         "chroma",
         "what results gain in colour where rain was",
-        (Step("chroma.py {data} --json {out}/chroma.json", "--jobs 1"),),
+        (Step("benchmarks.solver.chroma {data} --json {out}/chroma.json", "--jobs 1"),),
     ),
     Benchmark(
         "niqe",
         "quality of real photos without a reference, before and after",
         (
             Step("udg derain {data}/realrain60/rainy -o {out}/derained"),
-            Step("niqe.py {data}/realrain60/rainy {out}/derained --json {out}/niqe.json"),
+            Step(
+                "benchmarks.solver.niqe {data}/realrain60/rainy {out}/derained --json"
+                " {out}/niqe.json"
+            ),
         ),
         needs=("skvideo",),
     ),
     Benchmark(
         "stripes",
         "stripes of thirteen kinds, and a satellite's",
-        (Step("stripes.py {data?} --json {out}/stripes.json", "--size 64"),),
+        (Step("benchmarks.solver.stripes {data?} --json {out}/stripes.json", "--size 64"),),
     ),
     Benchmark(
         "speed",
         "time to the minimum in FFTs, beside other libraries and the paper's method; memory",
         (
             Step(
-                "speed.py {data} --cache {out} --json {out}/speed.json --plot {out}/speed.png",
+                "benchmarks.solver.speed {data} --cache {out} --json {out}/speed.json --plot"
+                " {out}/speed.png",
                 "--only fft alternation memory sizes --angles 0 --repeats 1 --reference-tol 1e-2"
                 " --side 48 --memory-side 64 --megapixels 0.004",
             ),
@@ -297,7 +304,7 @@ BENCHMARKS = (
         "large pictures: memory and time a megapixel, and how well tiles fit together",
         (
             Step(
-                "scale.py {data}/clean/cityscapes --json {out}/scale.json",
+                "benchmarks.solver.scale {data}/clean/cityscapes --json {out}/scale.json",
                 "--size 64 96 --timed 64 96 --tile 96 --overlaps 16",
             ),
         ),
@@ -308,17 +315,40 @@ BENCHMARKS = (
         "two workers of a Dask cluster against one",
         (
             Step(
-                "cluster.py --json {out}/cluster.json",
+                "benchmarks.solver.cluster --json {out}/cluster.json",
                 "--repeats 1 --side 32 --pictures 2 --threads",
             ),
         ),
         needs=("distributed",),
     ),
+    # What is shipped
+    Benchmark(
+        "streaks",
+        "what tells streaks from letters and railings: udg.detection.streaks, each feature alone",
+        (Step("benchmarks.fit.streaks {data} --json {out}/streaks.json", "--jobs 1"),),
+        needs=("torch",),
+    ),
+    Benchmark(
+        "rain-level",
+        "whether there is rain: udg.detection.rain_level, and what it misses",
+        (Step("benchmarks.fit.rain_level {data} --json {out}/rain_level.json", "--jobs 1"),),
+    ),
+    Benchmark(
+        "refit",
+        "the parameter files of udg.detection made anew, beside the present ones",
+        (Step("benchmarks.fit.refit {data} --json {out}/refit.json", "--jobs 1"),),
+        needs=("torch",),
+    ),
     # What it is compared with
     Benchmark(
         "dsc",
         "discriminative sparse coding on pairs",
-        (Step("baselines/evaluate.py dsc {data}/rain100l-dev --json {out}/dsc.json", "--every 2"),),
+        (
+            Step(
+                "benchmarks.baselines.evaluate dsc {data}/rain100l-dev --json {out}/dsc.json",
+                "--every 2",
+            ),
+        ),
         needs=("sklearn",),
     ),
     Benchmark(
@@ -326,7 +356,8 @@ BENCHMARKS = (
         "layer priors on pairs",
         (
             Step(
-                "baselines/evaluate.py gmm {data}/rain100l-dev --photos {data}/clean/bsds353"
+                "benchmarks.baselines.evaluate gmm {data}/rain100l-dev --photos"
+                " {data}/clean/bsds353"
                 " --cache {out} --json {out}/gmm.json",
                 "--every 2 --patches 500 --components 4",
             ),
@@ -338,15 +369,16 @@ BENCHMARKS = (
         "training a network that the paper compares with (DDN), and measuring it",
         (
             Step(
-                "baselines/networks/render.py {data}/clean/bsds353 {out}/pairs",
+                "benchmarks.baselines.networks.render {data}/clean/bsds353 {out}/pairs",
                 "--every 2",
             ),
             Step(
-                "baselines/networks/train.py ddn {out}/pairs -o {out}/ddn.safetensors",
+                "benchmarks.baselines.networks.train ddn {out}/pairs -o {out}/ddn.safetensors",
                 "--steps 2 --batch 2 --crop 32 --device cpu --threads 1",
             ),
             Step(
-                "baselines/evaluate.py ddn {data}/rain100l-dev --weights {out}/ddn.safetensors"
+                "benchmarks.baselines.evaluate ddn {data}/rain100l-dev --weights"
+                " {out}/ddn.safetensors"
                 " --json {out}/ddn.json",
                 "--every 2",
             ),
@@ -356,7 +388,7 @@ BENCHMARKS = (
     Benchmark(
         "network-sizes",
         "parameters of the networks beside those in the literature",
-        (Step("baselines/networks/sizes.py"),),
+        (Step("benchmarks.baselines.networks.sizes"),),
         needs=("torch",),
     ),
     # The network
@@ -364,33 +396,37 @@ BENCHMARKS = (
         "weights",
         "how the packaged weights were made (hours)",
         (
-            Step("train_weights.py {data} {out}/run", "--steps 2 --threads 1"),
-            Step("angle_net.py train {data} {out}/run", "--steps 2 --rendered 4"),
+            Step("benchmarks.net.train_weights {data} {out}/run", "--steps 2 --threads 1"),
+            Step("benchmarks.net.angle_net train {data} {out}/run", "--steps 2 --rendered 4"),
         ),
         needs=("torch",),
     ),
     Benchmark(
         "angle-net",
         "error of the packaged angle network on turned copies of real photos",
-        (Step("angle_net.py measure {data} small --json {out}/angle_net.json"),),
+        (Step("benchmarks.net.angle_net measure {data} small --json {out}/angle_net.json"),),
         needs=("torch",),
     ),
     Benchmark(
         "harm-net",
         "what becomes of photos without rain by the packaged network",
-        (Step("harm.py {data} --method net --json {out}/harm_net.json", "--jobs 1"),),
+        (
+            Step(
+                "benchmarks.solver.harm {data} --method net --json {out}/harm_net.json", "--jobs 1"
+            ),
+        ),
         needs=("torch",),
     ),
     Benchmark(
         "rotate-back",
         "which layer of the network to rotate back, rain or background",
-        (Step("rotate_back.py {data} --json {out}/rotate_back.json"),),
+        (Step("benchmarks.net.rotate_back {data} --json {out}/rotate_back.json"),),
         needs=("torch",),
     ),
     Benchmark(
         "net-sheet",
         "twelve real photos beside the solver's and the network's results, to look at",
-        (Step("net_sheet.py {data} {out}", "--photos 1"),),
+        (Step("benchmarks.net.net_sheet {data} {out}", "--photos 1"),),
         needs=("torch",),
     ),
     # What wants a GPU
@@ -399,7 +435,7 @@ BENCHMARKS = (
         "CuPy against NumPy, and how fast it is",
         (
             Step(
-                "gpu/check.py {out}",
+                "benchmarks.gpu.check {out}",
                 "--arrays numpy --height 48 --width 64"
                 " --only 'kernels rain reflecting float32' transform",
             ),
@@ -411,7 +447,7 @@ BENCHMARKS = (
         "the forward pass of UDGNet, 1024×2048, eager and compiled",
         (
             Step(
-                "gpu/forward.py {out}",
+                "benchmarks.gpu.forward {out}",
                 "--device cpu --height 64 --width 96 --repeat 1 --no-compile",
             ),
         ),
@@ -423,7 +459,7 @@ BENCHMARKS = (
         "seconds a step of the paper's training (resumes)",
         (
             Step(
-                "gpu/train.py {out} --data {data}/rain100l-dev/rainy",
+                "benchmarks.gpu.train {out} --data {data}/rain100l-dev/rainy",
                 "--device cpu --width 4 --depth 1 --steps 2 --minutes 1",
             ),
         ),
@@ -435,7 +471,7 @@ BENCHMARKS = (
         "Table 5 at the paper's size (resumes)",
         (
             Step(
-                "gpu/loss_terms.py {out} --data {data}",
+                "benchmarks.gpu.loss_terms {out} --data {data}",
                 "--device cpu --width 4 --depth 1 --crop 32 --steps 2 --cases 4 --minutes 5",
             ),
         ),
@@ -447,7 +483,7 @@ BENCHMARKS = (
         "a network that the paper compares with (DDN), trained for some minutes and evaluated",
         (
             Step(
-                "gpu/baselines.py {out} ddn {data}",
+                "benchmarks.gpu.baselines {out} ddn {data}",
                 "--device cpu --steps 2 --batch 2 --crop 32 --minutes 1",
             ),
         ),
@@ -458,15 +494,15 @@ BENCHMARKS = (
 
 #: Scripts that are no measurement of their own, and why.
 NOT_LISTED = {
-    "__main__.py": "runs the others",
-    "peak.py": "speed.py runs it, once a call",
+    "benchmarks.__main__": "runs the others",
+    "benchmarks._shared.peak": "solver.speed runs it, once a call",
 }
 
 
 def scripts() -> set[str]:
-    """Every file below this folder that can be run by itself."""
+    """Every module below this folder that can be run by itself."""
     return {
-        path.relative_to(FOLDER).as_posix()
+        ".".join(path.relative_to(FOLDER.parent).with_suffix("").parts)
         for path in FOLDER.rglob("*.py")
         if "\nif __name__ == " in path.read_text(encoding="utf-8")
     }

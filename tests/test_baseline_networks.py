@@ -13,13 +13,13 @@ torch = pytest.importorskip("torch", reason="pip install 'udg[net]'")
 pytest.importorskip("safetensors", reason="pip install 'udg[net]'")
 
 import torch.nn.functional as F  # noqa: E402
-from baselines.networks import NETWORKS, TITLES, ddn, shared, sizes, ssir  # noqa: E402
-from baselines.networks import train as trainer  # noqa: E402
-from baselines.networks.recipe import Batch  # noqa: E402
 
 import udg  # noqa: E402
+from benchmarks.baselines.networks import NETWORKS, TITLES, ddn, shared, sizes, ssir  # noqa: E402
+from benchmarks.baselines.networks import train as trainer  # noqa: E402
+from benchmarks.baselines.networks.recipe import Batch  # noqa: E402
 from udg.errors import Diverged, FileError, InvalidInput  # noqa: E402
-from udg.io.raster import write  # noqa: E402
+from udg.io.raster import read, write  # noqa: E402
 
 NAMES = tuple(NETWORKS)
 TINY = {
@@ -564,7 +564,7 @@ def test_other_weights_are_refused(tmp_path: Path) -> None:
 
 
 def test_pictures_of_any_type(tmp_path: Path) -> None:
-    from baselines.networks import derainer
+    from benchmarks.baselines.networks import derainer
 
     path = tmp_path / "weights.safetensors"
     shared.save("ddn", tiny("ddn"), path)
@@ -583,8 +583,8 @@ def test_evaluate_measures_a_network(
     folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     pytest.importorskip("sklearn", reason="pip install 'udg[benchmarks]'")
-    from baselines import evaluate
-    from baselines.networks import derainer
+    from benchmarks.baselines import evaluate
+    from benchmarks.baselines.networks import derainer
 
     weights, table = tmp_path / "w.safetensors", tmp_path / "ddn.json"
     shared.save("ddn", tiny("ddn"), weights)
@@ -593,7 +593,7 @@ def test_evaluate_measures_a_network(
     evaluate.main()
     measured = json.loads(table.read_text(encoding="utf-8"))
     assert measured["about"]["method"]["name"] == "ddn"
-    rainy, clean = (udg.io.raster.read(folder / kind / "1.png").pixels for kind in ("rainy", "clean"))
+    rainy, clean = (read(folder / kind / "1.png").pixels for kind in ("rainy", "clean"))
     derained = derainer("ddn", weights)(rainy)
     assert measured["pictures"][1]["psnr_after"] == pytest.approx(udg.psnr_y(derained, clean))
     # Other weights are another method.
@@ -606,7 +606,7 @@ def test_evaluate_measures_a_network(
 
 
 def test_rendered_pairs(tmp_path: Path) -> None:
-    from baselines.networks.render import render
+    from benchmarks.baselines.networks.render import render
 
     photos = tmp_path / "photos"
     photos.mkdir()
@@ -617,11 +617,11 @@ def test_rendered_pairs(tmp_path: Path) -> None:
         render(photos, tmp_path / out)
     kept = {}
     for name in "ab":
-        rainy = udg.io.raster.read(tmp_path / "one" / "rainy" / f"{name}.png").pixels
-        clean = udg.io.raster.read(tmp_path / "one" / "clean" / f"{name}.png").pixels
+        rainy = read(tmp_path / "one" / "rainy" / f"{name}.png").pixels
+        clean = read(tmp_path / "one" / "clean" / f"{name}.png").pixels
         np.testing.assert_array_equal(clean, photo)
         assert (rainy.astype(int) - clean).mean() > 1
-        again = udg.io.raster.read(tmp_path / "two" / "rainy" / f"{name}.png").pixels
+        again = read(tmp_path / "two" / "rainy" / f"{name}.png").pixels
         np.testing.assert_array_equal(rainy, again)
         kept[name] = rainy
     assert (kept["a"] != kept["b"]).any()

@@ -15,10 +15,10 @@ from udg.io.raster import write
 
 pytest.importorskip("sklearn", reason="pip install 'udg[benchmarks]'")
 
-from baselines import dsc, evaluate, gmm
-from baselines.growth import extrapolate
-from baselines.patches import Grid, centre
-from baselines.pursuit import decode, matrix, pursue, update
+from benchmarks.baselines import dsc, evaluate, gmm
+from benchmarks.baselines.growth import extrapolate
+from benchmarks.baselines.patches import Grid, centre
+from benchmarks.baselines.pursuit import decode, matrix, pursue, update
 
 
 def unit_rows(rng: np.random.Generator, *shape: int) -> np.ndarray:

@@ -3,36 +3,25 @@
 That all of them run is tried by `python -m benchmarks --quick`, in scripts/check.
 """
 
-import importlib.util
 import json
-import sys
+from collections.abc import Callable
 from pathlib import Path
-from types import ModuleType
 
-import catalogue
 import pytest
-from catalogue import BENCHMARKS, FOLDER, NOT_LISTED, Benchmark, Step
+
+from benchmarks import __main__ as command
+from benchmarks import catalogue
+from benchmarks._shared import tiny
+from benchmarks.catalogue import BENCHMARKS, NOT_LISTED, Benchmark, Step
 
 NAMES = [benchmark.name for benchmark in BENCHMARKS]
-
-
-@pytest.fixture(scope="module")
-def command() -> ModuleType:
-    """benchmarks/__main__.py."""
-    spec = importlib.util.spec_from_file_location("benchmarks_main", FOLDER / "__main__.py")
-    assert spec
-    assert spec.loader
-    module = importlib.util.module_from_spec(spec)
-    sys.modules["benchmarks_main"] = module  # dataclasses look it up
-    spec.loader.exec_module(module)
-    return module
 
 
 # The list
 
 
 def test_every_script_is_listed_or_said_not_to_be() -> None:
-    listed = {step.script for benchmark in BENCHMARKS for step in benchmark.steps} - {"udg"}
+    listed = {step.module for benchmark in BENCHMARKS for step in benchmark.steps} - {"udg"}
     assert listed | set(NOT_LISTED) == catalogue.scripts()
     assert not listed & set(NOT_LISTED)
 
@@ -56,35 +45,42 @@ def test_nothing_is_left_to_fill_in(benchmark: Benchmark) -> None:
 
 
 def test_arguments_are_filled_in() -> None:
-    step = Step("a.py {data?} 'b c' --json {out}/a.json", "--size 8")
+    step = Step("some.module {data?} 'b c' --json {out}/a.json", "--size 8")
+    assert step.module == "some.module"
     out = Path("with space")
     assert step.arguments(None, out) == ["b c", "--json", "with space/a.json"]
     assert step.arguments(Path("d"), out, quick=True) == [
         "d", "b c", "--json", "with space/a.json", "--size", "8"
     ]  # fmt: skip
     assert not step.needs_data
-    assert Step("a.py {data}/x").needs_data
+    assert Step("some.module {data}/x").needs_data
 
 
 # Running
 
 
-def script(folder: Path, name: str, body: str) -> str:
-    """A script that stands for a benchmark's."""
-    path = folder / name
-    path.write_text(f"import sys, json, pathlib\n{body}\n", encoding="utf-8")
-    return str(path)
+@pytest.fixture
+def script(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str, str], str]:
+    """Make a module that stands for a benchmark's."""
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+
+    def make(name: str, body: str) -> str:
+        text = f"import sys, json, pathlib\n{body}\n"
+        (tmp_path / f"{name}.py").write_text(text, encoding="utf-8")
+        return name
+
+    return make
 
 
 def test_one_that_fails_does_not_stop_the_others(
-    command: ModuleType,
+    script: Callable[[str, str], str],
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     write = "pathlib.Path(sys.argv[1]).write_text(json.dumps(sys.argv[2:]))"
-    bad = script(tmp_path, "bad.py", "raise SystemExit('the reason [why]')")
-    good = script(tmp_path, "good.py", write)
+    bad = script("bad_one", "raise SystemExit('the reason [why]')")
+    good = script("good_one", write)
     some = (
         Benchmark("bad", "fails", (Step(f"{bad} {{out}}"), Step(f"{good} {{out}}/never"))),
         Benchmark("good", "works", (Step(f"{good} {{out}}/a.json", "--small"),)),
@@ -93,7 +89,7 @@ def test_one_that_fails_does_not_stop_the_others(
     )
     monkeypatch.setattr(command, "BENCHMARKS", some)
     monkeypatch.setattr(command, "_gpu", lambda: False)
-    monkeypatch.setattr("tiny.make", lambda folder: folder)
+    monkeypatch.setattr("benchmarks._shared.tiny.make", lambda folder: folder)
     out = tmp_path / "out"
     assert command.main(["--quick", "-o", str(out)]) == 1
     assert not (out / "bad" / "never").exists()
@@ -110,10 +106,10 @@ def test_one_that_fails_does_not_stop_the_others(
 
 
 def test_run_takes_the_scripts_own_options(
-    command: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    script: Callable[[str, str], str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     body = "pathlib.Path(sys.argv[2]).write_text(json.dumps(sys.argv))"
-    write = script(tmp_path, "write.py", body)
+    write = script("writing", body)
     mine = Benchmark("mine", "writes", (Step(f"{write} {{data}} {{out}}/a.json", "--small"),))
     monkeypatch.setattr(command, "BENCHMARKS", (mine,))
     monkeypatch.setattr(command, "find", lambda name: mine)
@@ -135,7 +131,7 @@ def test_run_takes_the_scripts_own_options(
     ],
 )
 def test_mistakes_are_told(
-    command: ModuleType, arguments: list[str], reason: str, capsys: pytest.CaptureFixture[str]
+    arguments: list[str], reason: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     with pytest.raises(SystemExit) as error:
         command.main(arguments)
@@ -143,7 +139,7 @@ def test_mistakes_are_told(
     assert reason in capsys.readouterr().err
 
 
-def test_list_names_all(command: ModuleType, capsys: pytest.CaptureFixture[str]) -> None:
+def test_list_names_all(capsys: pytest.CaptureFixture[str]) -> None:
     assert command.main(["list"]) == 0
     printed = capsys.readouterr().out
     assert all(name in printed for name in NAMES)
@@ -153,8 +149,6 @@ def test_list_names_all(command: ModuleType, capsys: pytest.CaptureFixture[str])
 
 
 def test_tiny_data_has_the_folders_that_the_list_names(tmp_path: Path) -> None:
-    import tiny
-
     from udg.batch.evaluation import find_pairs
     from udg.io.raster import read
 

@@ -5,11 +5,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import real
-from markdown_table import same_pictures
 from PIL import Image
 
 import udg
+from benchmarks._shared.common import environment
+from benchmarks._shared.markdown_table import same_pictures
+from benchmarks.tables import real
 
 
 def test_methods_are_compared_on_the_same_pictures() -> None:
@@ -50,7 +51,8 @@ def test_a_folder_of_photos(tmp_path: Path) -> None:
     out, table = tmp_path / "out", tmp_path / "table.json"
     command = [
         sys.executable,
-        real.__file__,
+        "-m",
+        real.__name__,
         folder,
         "-o",
         out,
@@ -59,13 +61,15 @@ def test_a_folder_of_photos(tmp_path: Path) -> None:
         "--json",
         table,
     ]
-    subprocess.run(list(map(str, command)), check=True, capture_output=True)
+    subprocess.run(list(map(str, command)), env=environment(), check=True, capture_output=True)
     results = json.loads(table.read_text())
     for name in ("rain", "udg"):
         for picture in ("0", "1"):
             pixels = np.asarray(Image.open(out / name / f"{picture}.png"))
             assert results["pictures"][picture][name] == pytest.approx(udg.niqe(pixels))
     stamp = (out / "udg" / "0.png").stat().st_mtime_ns
-    again = subprocess.run(list(map(str, command)), check=True, capture_output=True, text=True)
+    again = subprocess.run(
+        list(map(str, command)), env=environment(), check=True, capture_output=True, text=True
+    )
     assert (out / "udg" / "0.png").stat().st_mtime_ns == stamp
     assert "Table 2, n = 2" in again.stdout

@@ -12,20 +12,11 @@ from PIL import Image
 pytest.importorskip("torch", reason="pip install 'udg[net]'")
 pytest.importorskip("matplotlib", reason="pip install 'udg[plot]'")
 
-import angle_error
-import figures
-import gradients
-import methods
-import pairs
-import paper
-import ratio
-import sheets
-import synthetic
-import turned
-import veil
-from markdown_table import Table
-
 import udg
+from benchmarks._shared import drawing, methods, pairs, paper
+from benchmarks._shared.markdown_table import Table
+from benchmarks.figures import gradients, ratio, sheets, turned, veil
+from benchmarks.tables import angle_error, synthetic
 from udg.errors import FileError
 from udg.imaging.geometry import rotate, unrotate
 
@@ -343,7 +334,7 @@ def test_both_trainings_begin_without_rain_and_see_the_same_kind_of_crops(
     assert upright.angle == 0
     ratios = [gradients.histogram([one.rain]).ratio for one in (scene, upright)]
     assert ratios[1] > 2 * ratios[0]
-    course = turned.train([scene], 4, seed=0, looks=2)
+    course = turned.train([scene], 4, seed=0, count=2)
     step, net = next(course)
     assert step == 0
     np.testing.assert_allclose(turned.derain(net, scene, 20.0), rainy, atol=1e-5)
@@ -357,7 +348,7 @@ def test_the_window_is_where_pictures_differ() -> None:
     first = np.full((60, 90, 3), 50, np.uint8)
     second = first.copy()
     second[40:46, 70:82] += 100
-    top, left, side = figures.telling_window([first, second])
+    top, left, side = drawing.telling_window([first, second])
     assert side == 30
     assert top <= 40 <= 46 <= top + side // 2
     assert left <= 70 <= 82 <= left + side
@@ -367,12 +358,12 @@ def test_the_window_is_where_pictures_differ() -> None:
 
 def test_a_sheet_has_a_column_a_method_and_a_row_a_picture(tmp_path: Path) -> None:
     red, blue = (np.full((40, 80, 3), colour, np.uint8) for colour in ((255, 0, 0), (0, 0, 255)))
-    rows = [[figures.Cell(red, "1"), figures.Cell(blue, "2")], [figures.Cell(blue), None]]
-    made = figures.sheet(["a", "b"], rows, [figures.Window(0, 0, 40), None])
+    rows = [[drawing.Cell(red, "1"), drawing.Cell(blue, "2")], [drawing.Cell(blue), None]]
+    made = drawing.sheet(["a", "b"], rows, [drawing.Window(0, 0, 40), None])
     colours = {colour for _, colour in made.getcolors(1 << 16)}
     assert {(255, 0, 0), (0, 0, 255), (255, 255, 255), (255, 200, 0)} <= colours
     assert made.width == 2 * 80 + 3 * 6
-    figures.keep(made, tmp_path / "new/sheet.png")
+    drawing.keep(made, tmp_path / "new/sheet.png")
     with Image.open(tmp_path / "new/sheet.png") as written:
         assert written.size == made.size
     assert [path.name for path in (tmp_path / "new").iterdir()] == ["sheet.png"]

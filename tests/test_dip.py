@@ -1,16 +1,11 @@
 """Deep image prior, the reference of `benchmarks/single_image.py`."""
 
-import sys
-from pathlib import Path
-
 import numpy as np
 import pytest
 
 torch = pytest.importorskip("torch", reason="pip install 'udg[net]'")
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "benchmarks"))
-
-from baselines.dip import SkipNet, deep_image_prior  # noqa: E402
+from benchmarks.baselines.dip import SkipNet, deep_image_prior  # noqa: E402
 
 
 @pytest.fixture(scope="module")

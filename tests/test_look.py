@@ -3,10 +3,12 @@ import subprocess
 import sys
 from pathlib import Path
 
-import look
 import numpy as np
 import pytest
 from PIL import Image
+
+from benchmarks._shared.common import environment
+from benchmarks.solver import look
 
 NAMES = ("a", "b", "c", "d")
 
@@ -86,7 +88,8 @@ def test_answers_are_counted(
     result = tmp_path / "look.json"
     script = [
         sys.executable,
-        look.__file__,
+        "-m",
+        look.__name__,
         "count",
         keys[0],
         files[0],
@@ -94,7 +97,8 @@ def test_answers_are_counted(
         keys[1],
         files[1],
     ]
-    subprocess.run([*map(str, script), "--json", str(result)], check=True, capture_output=True)
+    command = [*map(str, script), "--json", str(result)]
+    subprocess.run(command, env=environment(), check=True, capture_output=True)
     found = json.loads(result.read_text())
     assert found["majority"] == {
         "streaks": {"gone": 2, "partly": 1, "no": 1},

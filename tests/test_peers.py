@@ -18,15 +18,14 @@ pytestmark = pytest.mark.filterwarnings("ignore")
 
 
 @pytest.fixture
-def peers(monkeypatch: pytest.MonkeyPatch) -> Iterator[ModuleType]:
+def peers() -> Iterator[ModuleType]:
     """The package benchmarks/peers."""
     if not BENCHMARKS.exists():
         pytest.skip("benchmarks is not beside the tests: udg is installed, not a checkout")
-    monkeypatch.syspath_prepend(str(BENCHMARKS))
-    import peers
+    from benchmarks import peers
 
     yield peers
-    for name in [name for name in sys.modules if name.split(".")[0] == "peers"]:
+    for name in [name for name in sys.modules if name.startswith("benchmarks.peers.")]:
         del sys.modules[name]
 
 

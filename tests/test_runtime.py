@@ -12,10 +12,10 @@ import pytest
 pytest.importorskip("torch", reason="pip install 'udg[net]'")
 pytest.importorskip("sklearn", reason="pip install 'udg[benchmarks]'")
 
-import runtime
-import scenes
-from runtime import Device, Plan, Row, Subject, Timed, measure
-from timing import repeated
+from benchmarks._shared import scenes
+from benchmarks._shared.timing import repeated
+from benchmarks.tables import runtime
+from benchmarks.tables.runtime import Device, Plan, Row, Subject, Timed, measure
 
 SHAPE = (256, 512)
 CPU = Device("cpu")
@@ -27,7 +27,7 @@ class Clock:
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self.now = 0.0
         fake = SimpleNamespace(perf_counter=lambda: self.now, process_time=lambda: self.now)
-        monkeypatch.setattr("timing.time", fake)
+        monkeypatch.setattr("benchmarks._shared.timing.time", fake)
         monkeypatch.setattr(runtime, "time", fake)
 
     def subject(self, law: Any) -> tuple[Subject, list[tuple[int, int]]]:
@@ -241,7 +241,7 @@ def test_other_work_is_mentioned(monkeypatch: pytest.MonkeyPatch, picture: np.nd
     """The machine is busy for two CPU seconds a second, this process for a half."""
     now = [0.0]
     clock = SimpleNamespace(perf_counter=lambda: now[0])
-    monkeypatch.setattr("timing.time", clock)
+    monkeypatch.setattr("benchmarks._shared.timing.time", clock)
     monkeypatch.setattr(runtime, "time", clock)
     monkeypatch.setattr(runtime, "busy", lambda: (2 * now[0], 0.5 * now[0]))
     monkeypatch.setattr("os.cpu_count", lambda: 2)
@@ -264,7 +264,7 @@ def test_the_cpus_clock_stands_still_while_others_work(monkeypatch: pytest.Monke
 
 
 def test_the_machines_work_is_at_least_ones_own() -> None:
-    from timing import busy
+    from benchmarks._shared.timing import busy
 
     before = busy()
     if before is None:

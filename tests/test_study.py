@@ -5,8 +5,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import study
 from PIL import Image
+
+from benchmarks._shared.common import environment
+from benchmarks.tables import study
 
 METHODS = ["rainy", "udg", "dsc"]
 SCENES = ["a", "b", "c"]
@@ -173,8 +175,8 @@ def test_ratings_outside_the_scale_are_refused(folders: dict, tmp_path: Path) ->
 
 
 def run(*arguments: object) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, study.__file__, *map(str, arguments)]
-    return subprocess.run(command, capture_output=True, text=True, check=False)
+    command = [sys.executable, "-m", study.__name__, *map(str, arguments)]
+    return subprocess.run(command, env=environment(), capture_output=True, text=True, check=False)
 
 
 def test_a_page_is_not_overwritten(folders: dict[str, Path], tmp_path: Path) -> None:

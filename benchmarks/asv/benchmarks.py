@@ -12,8 +12,8 @@ from typing import Any, ClassVar
 import numpy as np
 
 import udg
-from udg.model.certificate import energy_and_bound
 from udg.imaging.geometry import rotate, unrotate
+from udg.model.certificate import energy_and_bound
 
 Array = Any
 

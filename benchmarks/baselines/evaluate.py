@@ -1,8 +1,8 @@
 """Derain a folder of pairs by a classical method or a trained network, picture by picture.
 
-    python benchmarks/baselines/evaluate.py dsc|gmm FOLDER [--json OUT] [--every N]
+    python -m benchmarks.baselines.evaluate dsc|gmm FOLDER [--json OUT] [--every N]
         [--photos DIR] [--cache DIR]
-    python benchmarks/baselines/evaluate.py NETWORK FOLDER --weights WEIGHTS [--device cuda] [...]
+    python -m benchmarks.baselines.evaluate NETWORK FOLDER --weights WEIGHTS [--device cuda] [...]
 
 FOLDER holds rainy/ and clean/. OUT is written after every picture, and pictures that it already
 holds are not done again: interrupt and go on as you like. GMM fits its background to the photos of
@@ -12,10 +12,8 @@ holds are not done again: interrupt and go on as you like. GMM fits its backgrou
 
 from __future__ import annotations
 
-import argparse
 import hashlib
 import json
-import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -23,19 +21,17 @@ from statistics import mean
 from typing import Any
 
 import numpy as np
-
-sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
-
-from common import write_json
 from rich.console import Console
 from rich.progress import track
 from rich.table import Table
 
 import udg
-from baselines import dsc, gmm
-from baselines.networks import NETWORKS, derainer
-from udg.errors import UdgError
+from benchmarks._shared import arguments
+from benchmarks._shared.common import write_json
+from benchmarks.baselines import dsc, gmm
+from benchmarks.baselines.networks import NETWORKS, derainer
 from udg.batch.evaluation import find_pairs
+from udg.errors import UdgError
 from udg.io.raster import quantize, read
 
 
@@ -95,11 +91,11 @@ def show(rows: list[dict[str, Any]], console: Console) -> None:
 
 def main() -> None:
     """Read the arguments, measure, report."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = arguments.parser(
+        __doc__, "every device", json={"help": "write the numbers here, and go on from here"}
+    )
     parser.add_argument("method", choices=("dsc", "gmm", *NETWORKS))
     parser.add_argument("folder", type=Path, help="holds rainy/ and clean/")
-    parser.add_argument("--every", type=int, default=1, help="take every Nth picture")
-    parser.add_argument("--json", type=Path, help="write the numbers here, and go on from here")
     parser.add_argument("--photos", type=Path, help="photos without rain, for gmm")
     parser.add_argument("--cache", type=Path, default=Path("cache"), help="folder, for gmm's fit")
     parser.add_argument("--patches", type=int, help="of photos that gmm is fitted to")
@@ -107,7 +103,6 @@ def main() -> None:
     parser.add_argument(
         "--weights", type=Path, help="of a network, as networks/train.py writes them"
     )
-    parser.add_argument("--device", default="cpu", help="of a network")
     options = parser.parse_args()
     if options.method in NETWORKS and options.weights is None:
         parser.error(f"{options.method} needs --weights")
@@ -139,9 +134,8 @@ def main() -> None:
     for rainy, clean in track(missing, options.method, console=Console(stderr=True)):
         rows.append(measure(derain, rainy, clean))
         rows.sort(key=lambda row: row["name"])
-        if options.json:
-            results = {"summary": summary(rows), "pictures": rows}
-            write_json(options.json, results, method=method)
+        results = {"summary": summary(rows), "pictures": rows}
+        write_json(options.json, results, method=method)
     show(rows, Console())
 
 

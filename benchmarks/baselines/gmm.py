@@ -24,8 +24,8 @@ from numpy.lib.stride_tricks import sliding_window_view
 from scipy.optimize import minimize
 
 from udg import batch
-from udg.io.raster import read
 from udg.imaging.image import prepare
+from udg.io.raster import read
 
 from .patches import Floats, Grid, centre
 

@@ -1,6 +1,6 @@
 """Everything of udg on a GPU: is it right, and how long does it take.
 
-    python benchmarks/gpu/check.py OUT [--only PREFIX ...] [--minutes 9] [--again]
+    python -m benchmarks.gpu.check OUT [--only PREFIX ...] [--minutes 9] [--again]
 
 Writes OUT/check.json, one row a question, after every row; run it again and it goes on with the
 rows that are missing or failed. A row that fails says why and does not stop the others. With
@@ -10,7 +10,6 @@ is then left out.
 
 from __future__ import annotations
 
-import argparse
 import json
 import platform
 import sys
@@ -19,13 +18,13 @@ import traceback
 from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
-from pathlib import Path
 from statistics import median
 from typing import Any
 
 import numpy as np
 
 import udg
+from benchmarks._shared import arguments
 from udg.backend import to_numpy
 from udg.model.certificate import energy_and_bound
 from udg.model.duality import Duals, dual_bound
@@ -178,14 +177,19 @@ def check_transform(device: Device, boundary: str, kind: str) -> Row:
     return worst(rows)
 
 
-def check_rotation(device: Device, angle: float, fine: int, convergence: float = 0.0) -> Row:
+def check_rotation(
+    device: Device, angle: float, oversampling: int, convergence: float = 0.0
+) -> Row:
     """There and back."""
     from udg.imaging.geometry import rotate, unrotate
 
     Y = scene(90, 120)
-    here, there = (rotate(plane, angle, fine, convergence=convergence) for plane in (Y, device.xp.asarray(Y)))
-    back = unrotate(there, angle, Y.shape, fine, convergence=convergence)
-    want = unrotate(here, angle, Y.shape, fine, convergence=convergence)
+    here, there = (
+        rotate(plane, angle, oversampling, convergence=convergence)
+        for plane in (Y, device.xp.asarray(Y))
+    )
+    back = unrotate(there, angle, Y.shape, oversampling, convergence=convergence)
+    want = unrotate(here, angle, Y.shape, oversampling, convergence=convergence)
     rows = [difference(there, here, 1e-4), difference(back, want, 1e-4)]
     rows.append({"largest difference": 0.0, "agrees": str(back.dtype) == "float32"})
     return worst(rows)
@@ -199,17 +203,19 @@ def check_angle(device: Device) -> Row:
     return row | {"agrees": abs(here.degrees - there.degrees) < 0.05}
 
 
-def check_presence(device: Device) -> Row:
-    """All sparsity_maps of the second pass."""
-    from udg.detection.doubt import LocalDensity, sparsity_maps
+def check_sparsity(device: Device) -> Row:
+    """The sparsity map with which a stage is reweighted."""
+    from udg.detection.density import LocalDensity
+    from udg.detection.reweighting import sparsity_map
 
     rng = np.random.default_rng(4)
     light = rng.random((150, 190)).astype(np.float32)
     rain, brightest = light * rng.random(light.shape, np.float32) ** 4, np.sqrt(light)
     around = LocalDensity(0.02 + 0.1 * light, 0.03 * light, 0.1 - 0.05 * light, 0.1)
-    expected = doubts(light, rain, brightest, around, 0.01)
+    expected = sparsity_map(light, rain, brightest, around, 0.01)
     there = (device.xp.asarray(plane) for plane in (light, rain, brightest))
-    return difference(doubts(*there, around.turned(device.xp.asarray), 0.01), expected, 1e-3)
+    found = sparsity_map(*there, around.rotated(device.xp.asarray), 0.01)
+    return difference(found, expected, 1e-3)
 
 
 def check_synthesize(device: Device) -> Row:
@@ -395,11 +401,17 @@ def questions(device: Device, height: int, width: int) -> dict[str, Callable[[],
         for kind in ("float32", "float64"):
             name = f"transform {boundary} {kind}"
             rows[name] = partial(check_transform, device, boundary, kind)
-    for angle, fine, convergence in ((12.3, 1, 0), (-31.0, 2, 0), (90.0, 1, 0), (12.3, 1, -9), (0, 2, 5)):
-        name = f"rotation {angle:g} {fine}{f' {convergence}' if convergence else ''}"
-        rows[name] = partial(check_rotation, device, angle, fine, convergence)
+    for angle, oversampling, convergence in (
+        (12.3, 1, 0),
+        (-31.0, 2, 0),
+        (90.0, 1, 0),
+        (12.3, 1, -9),
+        (0, 2, 5),
+    ):
+        name = f"rotation {angle:g} {oversampling}{f' {convergence}' if convergence else ''}"
+        rows[name] = partial(check_rotation, device, angle, oversampling, convergence)
     rows["angle"] = partial(check_angle, device)
-    rows["presence"] = partial(check_presence, device)
+    rows["sparsity"] = partial(check_sparsity, device)
     rows["synthesize"] = partial(check_synthesize, device)
     for model in WEIGHTS:
         rows[f"batch {model}"] = partial(check_batch, device, model)
@@ -441,13 +453,13 @@ def plain(value: Any) -> Any:
 
 def main() -> None:
     """Answer the questions that have no answer yet, and say which answers are bad."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("out", type=Path, help="folder for check.json")
+    parser = arguments.parser(
+        __doc__, "out", minutes={"default": 9, "help": "begin no row after this"}
+    )
     parser.add_argument("--arrays", choices=["cupy", "numpy"], default="cupy")
     parser.add_argument("--height", type=int, default=1024)
     parser.add_argument("--width", type=int, default=2048)
     parser.add_argument("--only", nargs="+", default=[""], metavar="PREFIX", help="of rows' names")
-    parser.add_argument("--minutes", type=float, default=9, help="begin no row after this")
     parser.add_argument("--again", action="store_true", help="also the rows that are there")
     options = parser.parse_args()
     options.out.mkdir(parents=True, exist_ok=True)

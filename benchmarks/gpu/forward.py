@@ -1,6 +1,6 @@
 """How long a forward pass takes: the rain stream alone, all that deraining needs, and both.
 
-    python benchmarks/gpu/forward.py OUT [--device cuda|cpu] [--height 1024 --width 2048]
+    python -m benchmarks.gpu.forward OUT [--device cuda|cpu] [--height 1024 --width 2048]
 
 The paper's sizes, batch normalisation folded, channels last, bfloat16 on a GPU and float32 on a
 CPU; eager and with torch.compile. Writes OUT/forward.json: median, least and most of the
@@ -9,28 +9,22 @@ repetitions in seconds, and peak memory in bytes (of the GPU; of the process on 
 
 from __future__ import annotations
 
-import argparse
 import resource
-import sys
 import time
 from collections.abc import Callable
-from pathlib import Path
 from statistics import median
 from typing import Any
 
 import torch
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
-from common import write_json
-
+from benchmarks._shared import arguments
+from benchmarks._shared.common import write_json
 from udg.net import Config, UDGNet, derain, for_inference
 
 
 def main() -> None:
     """Read the arguments, time each part, report."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("out", type=Path, help="folder for forward.json")
-    parser.add_argument("--device", default="cuda")
+    parser = arguments.parser(__doc__, "out", device={"default": "cuda"})
     parser.add_argument("--height", type=int, default=1024)
     parser.add_argument("--width", type=int, default=2048)
     parser.add_argument("--channels", type=int, choices=[1, 3], default=3)

@@ -1,6 +1,6 @@
 """Train on a GPU, in steps of at most ten minutes: each call goes on where the last one stopped.
 
-    python benchmarks/gpu/train.py OUT --data DATA_DIR [--minutes 9] [options]
+    python -m benchmarks.gpu.train OUT --data DATA_DIR [--minutes 9] [options]
 
 DATA_DIR holds rainy pictures, also in folders of folders. OUT/run is the run (`udg.net.train`), and
 OUT/train.json says how far it is and how quick. Other options go to ``udg train``; give the same in
@@ -10,15 +10,14 @@ try it without a GPU: ``--device cpu --width 4 --depth 1``.
 
 from __future__ import annotations
 
-import argparse
 import json
 import subprocess
 import sys
 import time
 from pathlib import Path
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
-from common import write_json
+from benchmarks._shared import arguments
+from benchmarks._shared.common import write_json
 
 #: Beside the paper's schedule: the solver's energy, which is better than the paper's weights.
 RECIPE = ["--config", "paper", "--loss", "energy", "--channels", "1"]
@@ -28,10 +27,8 @@ MORE = 3
 
 def main() -> None:
     """Start or resume, for so many minutes, and report."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("out", type=Path, help="folder of this step's results and of the run")
+    parser = arguments.parser(__doc__, "out", minutes={"default": 9.0})
     parser.add_argument("--data", type=Path, required=True, help="folder of rainy pictures")
-    parser.add_argument("--minutes", type=float, default=9.0)
     options, more = parser.parse_known_args()
     options.out.mkdir(parents=True, exist_ok=True)
     run = options.out / "run"

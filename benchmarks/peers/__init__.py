@@ -1,7 +1,7 @@
 """The rain model's energy in other libraries, each written as its own users would.
 
 Every module has ``solve(Y, weights, iterations, watch=None, …)``, which returns X and R, and
-``OPTIONS``: the step sizes among which `benchmarks/speed.py` lets it choose before the clock runs.
+``OPTIONS``: the step sizes among which `solver/speed.py` lets it choose before the clock runs.
 `watch` is called with X and R every few iterations; it may raise `Enough`. The boundary reflects.
 """
 
@@ -42,7 +42,7 @@ class MissingPeer(Exception):
 def load(name: str) -> ModuleType:
     """The module of a peer; raises MissingPeer with a reason."""
     try:
-        return importlib.import_module(f"peers.{(ITERATIVE | CONIC)[name]}")
+        return importlib.import_module(f"{__name__}.{(ITERATIVE | CONIC)[name]}")
     except ImportError as error:
         raise MissingPeer(f"{error}; pip install '.[peers]'") from error
 

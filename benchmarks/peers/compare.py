@@ -11,11 +11,11 @@ from types import ModuleType
 from typing import Any
 
 import numpy as np
-from scenes import Minimum, crop, reference
-from timing import clock, in_one_go, iterations_to, thinned, trace
 
 import udg
-from peers import CONIC, ITERATIVE, Enough, MissingPeer, Stopwatch, energy, load
+from benchmarks._shared.scenes import Minimum, crop, reference
+from benchmarks._shared.timing import clock, in_one_go, iterations_to, thinned, trace
+from benchmarks.peers import CONIC, ITERATIVE, Enough, MissingPeer, Stopwatch, energy, load
 
 Array = Any
 

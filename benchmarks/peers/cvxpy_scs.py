@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import udg
-from peers import cvxpy_model
+from benchmarks.peers import cvxpy_model
 
 Array = Any
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import odl
 
 import udg
-from peers.odl_model import model, watching
+from benchmarks.peers.odl_model import model, watching
 
 OPTIONS = [{"tau": tau} for tau in (0.1, 0.2, 0.4)]
 EVERY = 5

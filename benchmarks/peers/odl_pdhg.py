@@ -6,7 +6,7 @@ import numpy as np
 import odl
 
 import udg
-from peers.odl_model import model, watching
+from benchmarks.peers.odl_model import model, watching
 
 OPTIONS = [{"ratio": ratio} for ratio in (0.1, 0.2, 0.4)]
 EVERY = 5

@@ -10,7 +10,7 @@ from scico import linop, loss, optimize
 from scico.optimize.admm import LinearSubproblemSolver
 
 import udg
-from peers.scico_model import QUIET, Absolute, Illuminant
+from benchmarks.peers.scico_model import QUIET, Absolute, BoundedSum
 
 Array = Any
 
@@ -41,7 +41,7 @@ def solve(Y, weights: udg.Weights, iterations, watch=None, cg=5, factor=1.0):  #
             Absolute(weights.tau, 0.0),
             Absolute(weights.lam_x, 0.0),
             Absolute(weights.lam_y, across(light)),
-            Illuminant(light, weights.lam_r),
+            BoundedSum(light, weights.lam_r),
         ],
         C_list=[along @ layer[0], across @ layer[0], along @ layer[1], across @ layer[1], layer[1]],
         rho_list=[factor * rho for rho in (1.0, 1.0, 6.0, 3.0, 0.7)],

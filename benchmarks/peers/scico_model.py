@@ -32,7 +32,7 @@ class Absolute(functional.Functional):
         return self._prox(v, lam)
 
 
-class Illuminant(functional.Functional):
+class BoundedSum(functional.Functional):
     """λr ΣR with 0 ≤ R ≤ Y."""
 
     has_eval = has_prox = True
@@ -55,7 +55,7 @@ class Data(functional.Functional):
     has_eval = has_prox = True
 
     def __init__(self, Y: Array, lam_r: float) -> None:
-        self.Y, self.light = Y, Illuminant(Y, lam_r)
+        self.Y, self.light = Y, BoundedSum(Y, lam_r)
         self._prox = jax.jit(self._closed_form)
 
     def __call__(self, x: Array) -> float:

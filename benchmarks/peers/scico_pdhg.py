@@ -9,7 +9,7 @@ import scico.numpy as snp
 from scico import linop, optimize
 
 import udg
-from peers.scico_model import QUIET, Absolute, Data
+from benchmarks.peers.scico_model import QUIET, Absolute, Data
 
 Array = Any
 

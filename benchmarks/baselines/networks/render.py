@@ -1,6 +1,6 @@
 """Make pairs to train on: photos, and the same photos in rendered rain of many kinds.
 
-    python benchmarks/baselines/networks/render.py PHOTOS OUT [--every N] [--seed S]
+    python -m benchmarks.baselines.networks.render PHOTOS OUT [--every N] [--seed S]
 
 Writes OUT/clean and OUT/rainy, PNG of 8 bits. The rain is that of `train_weights.py`; which a photo
 gets depends on the seed and its place among the photos. Files that are there are left.
@@ -8,27 +8,25 @@ gets depends on the seed and its place among the photos. Files that are there ar
 
 from __future__ import annotations
 
-import argparse
-import sys
 from pathlib import Path
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
-
 import numpy as np
-from common import pictures
 from rich.console import Console
 from rich.progress import track
-from train_weights import rain, to8
 
+from benchmarks._shared import arguments
+from benchmarks._shared.common import pictures
+from benchmarks.net.train_weights import rain, to8
 from udg.io.raster import quantize, read, write
 
 
 def main() -> None:
     """Read the arguments, make what is missing."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = arguments.parser(__doc__)
     parser.add_argument("photos", type=Path, metavar="PHOTOS", help="folder of photos without rain")
-    parser.add_argument("out", type=Path, metavar="OUT", help="gets rainy/ and clean/")
-    parser.add_argument("--every", type=int, default=1, help="take every Nth photo")
+    arguments.add(
+        parser, out={"help": "gets rainy/ and clean/"}, every={"help": "take every Nth photo"}
+    )
     parser.add_argument("--seed", type=int, default=0)
     options = parser.parse_args()
     render(options.photos, options.out, options.every, options.seed)

@@ -1,17 +1,12 @@
 """Print how many parameters the networks have, and how many they have in the literature.
 
-python benchmarks/baselines/networks/sizes.py
+python -m benchmarks.baselines.networks.sizes
 """
 
 from __future__ import annotations
 
-import sys
-from pathlib import Path
-
-sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
-
-from baselines.networks import NETWORKS, TITLES
-from baselines.networks.shared import megabytes, parameters
+from benchmarks.baselines.networks import NETWORKS, TITLES
+from benchmarks.baselines.networks.shared import megabytes, parameters
 
 #: The UDGNet paper's Table 3, in MB.
 TABLE_3 = {"ddn": 0.233, "jorder_e": 16.7, "rcdnet": 13.1, "cyclegan": 11.7}

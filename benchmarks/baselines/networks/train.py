@@ -1,6 +1,6 @@
 """Train a network that the paper compares with; one loop for all of them.
 
-    python benchmarks/baselines/networks/train.py NAME DATA_DIR -o WEIGHTS.safetensors
+    python -m benchmarks.baselines.networks.train NAME DATA_DIR -o WEIGHTS.safetensors
         [--steps N] [--minutes M] [--real FOLDER] [--seed S] [--size NAME=NUMBER ...]
 
 DATA_DIR holds rainy/ and clean/: of the same names (pairs), but for cyclegan, which takes any. ssir
@@ -15,13 +15,10 @@ from __future__ import annotations
 
 import argparse
 import math
-import sys
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
-
-sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
 import numpy as np
 import torch
@@ -29,10 +26,11 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 from torch import Tensor
 
-from baselines.networks import NETWORKS, shared
-from baselines.networks.recipe import Batch, Training
-from udg.errors import Diverged, InvalidInput, UdgError
+from benchmarks._shared import arguments
+from benchmarks.baselines.networks import NETWORKS, shared
+from benchmarks.baselines.networks.recipe import Batch, Training
 from udg.batch.evaluation import find_pairs
+from udg.errors import Diverged, InvalidInput, UdgError
 from udg.net.data import load
 
 LOG_EVERY = 20  # steps
@@ -195,18 +193,21 @@ def main() -> None:
     """Read the arguments, train, write the weights."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("name", choices=tuple(NETWORKS))
-    parser.add_argument("data", type=Path, metavar="DATA_DIR", help="holds rainy/ and clean/")
-    parser.add_argument("-o", "--output", type=Path, required=True, help="WEIGHTS.safetensors")
+    arguments.add(
+        parser,
+        data_dir={"help": "holds rainy/ and clean/"},
+        output={"required": True, "metavar": "WEIGHTS", "help": "WEIGHTS.safetensors"},
+        minutes={"help": "end after so long, with the schedule"},
+        device={"default": "cuda" if torch.cuda.is_available() else "cpu"},
+        threads={"default": None, "help": "of the CPU"},
+    )
     parser.add_argument("--steps", type=int, help="batches")
-    parser.add_argument("--minutes", type=float, help="end after so long, with the schedule")
     parser.add_argument("--real", type=Path, help="rainy pictures without clean versions, for ssir")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--batch", type=int, help="crops a step (default: as published)")
     parser.add_argument("--crop", type=int, help="their side in pixels (likewise)")
     parser.add_argument("--lr", type=float, help="learning rate at the beginning (likewise)")
     parser.add_argument("--size", nargs="*", default=[], metavar="NAME=NUMBER", help="e.g. width=8")
-    parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
-    parser.add_argument("--threads", type=int, help="of the CPU")
     options = parser.parse_args()
     try:
         run(options)
@@ -229,13 +230,13 @@ def run(options: argparse.Namespace) -> None:
         raise InvalidInput(f"--size {' '.join(options.size)} does not fit: {error}") from error
     training: Training = module.Training(net.to(options.device), options.lr, options.seed)
     side = options.crop or training.crop
-    batches = data(training.needs, options.data, options.real, side, options.seed)
+    batches = data(training.needs, options.data_dir, options.real, side, options.seed)
     notes = {
         "seed": options.seed,
         "lr": training.lr,
         "crop": side,
         "batch": options.batch or training.batch,
-        "data": options.data.resolve().name,
+        "data": options.data_dir.resolve().name,
     }
     saved = time.monotonic()
 

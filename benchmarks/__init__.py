@@ -1,0 +1,1 @@
+"""Every measurement of the project, and what makes the numbers that it ships; not installed."""

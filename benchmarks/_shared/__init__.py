@@ -1,0 +1,1 @@
+"""What scripts share: arguments, pictures, methods, time, tables, drawings; nothing measures."""

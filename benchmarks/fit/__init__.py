@@ -1,0 +1,1 @@
+"""What makes the parameter files of `udg.detection` from data, in the order they depend."""
