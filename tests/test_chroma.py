@@ -127,7 +127,7 @@ def test_solvers_restore_the_colour_under_blended_rain(rng):
     clean *= 0.9 + 0.2 * gaussian_filter(rng.random((120, 160, 1), dtype=np.float32), (3, 3, 0))
     rainy = _half_colours(udg.synthesize(clean, angle=8, intensity=0.8, seed=4).rainy)
     result = udg.solve(rainy, angle=8)
-    taken = prepare(rainy).subtract(result.rain, blend=result.blend)
+    taken = prepare(rainy).subtract(result.rain, screen_fraction=result.screen_fraction)
     assert _colour_error(result.derained, clean) < 0.6 * _colour_error(taken, clean)
     pieces = udg.solve_tiles(rainy, angle=8, tile=96, overlap=32)
     assert _colour_error(pieces.derained, clean) < 0.6 * _colour_error(taken, clean)

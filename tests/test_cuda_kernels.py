@@ -18,15 +18,16 @@ import pytest
 import udg
 from udg import InvalidInput, Joint, PrimalDual, Problem, Weights, minimize
 from udg.model import _duality_cupy as certificate_cupy
-from udg.model import duality as certificate_module
-from udg.optim import loop as iteration_module
+from udg.model import certificate as certificate_module
 from udg.model._cuda import Kernel, Stack
 from udg.model.certificate import energy_and_bound
 from udg.model.duality import Duals, dual_bound
 from udg.primal_dual import _cupy
+from udg.primal_dual import batch as batch_module
 from udg.primal_dual import method as method_module
 from udg.primal_dual._cupy import Plan
-from udg.primal_dual.method import State, step
+from udg.primal_dual.method import step
+from udg.primal_dual.state import State
 
 COMPILER = shutil.which("g++") or shutil.which("clang++")
 pytestmark = [
@@ -115,7 +116,9 @@ def host(tmp_path_factory):
     return HostLauncher(tmp_path_factory.mktemp("kernels"))
 
 
-def make_problem(rng, shape, model, weights, boundary, *, sparsity_map=False, upper_bound=False, kind=float):
+def make_problem(
+    rng, shape, model, weights, boundary, *, sparsity_map=False, upper_bound=False, kind=float
+):
     Y = rng.random(shape).astype(kind)
     return Problem(
         Y,
@@ -176,9 +179,18 @@ def test_halo_is_as_wide_as_iterations_are_many(host, boundary, iterations, rng)
 @pytest.mark.parametrize("upper_bound", [False, True])
 @pytest.mark.parametrize("model", ["rain", "signed"])
 @pytest.mark.parametrize("kind", [np.float32, np.float64])
-def test_sweep_knows_doubt_and_ceiling_in_both_precisions(host, kind, model, sparsity_map, upper_bound, rng):
+def test_sweep_knows_doubt_and_ceiling_in_both_precisions(
+    host, kind, model, sparsity_map, upper_bound, rng
+):
     problem = make_problem(
-        rng, (31, 29), model, RAIN, "reflecting", sparsity_map=sparsity_map, upper_bound=upper_bound, kind=kind
+        rng,
+        (31, 29),
+        model,
+        RAIN,
+        "reflecting",
+        sparsity_map=sparsity_map,
+        upper_bound=upper_bound,
+        kind=kind,
     )
     steps, state = PrimalDual().steps(RAIN), far_along(problem)
     want = state
@@ -212,7 +224,9 @@ def test_no_iterations_change_nothing(host, rng):
 
 
 def test_sweep_takes_arrays_in_any_memory_order(host, rng):
-    plain = make_problem(rng, (13, 17), "rain", RAIN, "reflecting", sparsity_map=True, upper_bound=True)
+    plain = make_problem(
+        rng, (13, 17), "rain", RAIN, "reflecting", sparsity_map=True, upper_bound=True
+    )
     turned = replace(
         plain,
         Y=np.asfortranarray(plain.Y),
@@ -250,7 +264,9 @@ def test_what_another_method_leaves_is_a_start_and_has_a_certificate(host, rainy
 def some_work(launcher, rng_seed=5):
     """Every kernel once or more; all that it leaves."""
     rng = np.random.default_rng(rng_seed)
-    problem = make_problem(rng, (40, 37), "rain", RAIN, "reflecting", sparsity_map=True, kind=np.float32)
+    problem = make_problem(
+        rng, (40, 37), "rain", RAIN, "reflecting", sparsity_map=True, kind=np.float32
+    )
     state = _cupy.advance(
         problem, PrimalDual().steps(RAIN), far_along(problem), 5, launcher=launcher, plan=SMALL
     )
@@ -273,7 +289,7 @@ def barriers() -> list[tuple[str, int]]:
     """Every barrier of the sources: in which file, and where in it."""
     return [
         (source, match.start())
-        for source in ("primal_dual/kernels.cu", "certificate.cu")
+        for source in ("primal_dual/kernels.cu", "model/duality.cu")
         for match in re.finditer(r"__syncthreads\(\);", Kernel(source, "", ()).code)
     ]
 
@@ -359,7 +375,7 @@ def on_the_device(host, monkeypatch):
     for module in (method_module, certificate_module):
         monkeypatch.setattr(module, "is_numpy_array", lambda array: False)
         monkeypatch.setattr(module, "is_cupy_array", lambda array: True)
-    monkeypatch.setattr(iteration_module, "is_cupy_array", lambda array: True)
+    monkeypatch.setattr(batch_module, "is_cupy_array", lambda array: True)
     monkeypatch.setattr(_cupy, "cupy_launcher", lambda: host)
     monkeypatch.setattr(certificate_cupy, "cupy_launcher", lambda: host)
     monkeypatch.setattr(_cupy, "_best", lambda stack, launcher: SMALL)
@@ -419,7 +435,8 @@ def test_batch_gives_each_image_its_own_minimum(host, rainy, model, weights, ext
             problem = replace(problem, sparsity_map=3 * rng.random(Y.shape))
         problems.append(problem)
     alone = [minimize(problem, PrimalDual(), tol=5e-3) for problem in problems]
-    together = _cupy.minimize_batch(problems, PrimalDual(), 5e-3, 5000, host, SMALL)
+    steps = [PrimalDual().steps(problem.weights) for problem in problems]
+    together = _cupy.minimize_batch(problems, PrimalDual(), steps, 5e-3, 5000, host, SMALL)
     assert len({one.iterations for one in alone}) > 1 or extras  # not all end at once
     for one, other in zip(together, alone, strict=True):
         assert one.iterations == other.iterations
@@ -432,7 +449,8 @@ def test_batch_gives_each_image_its_own_minimum(host, rainy, model, weights, ext
 
 def test_batch_ends_at_max_iter(host, rainy):
     problems = [Problem(rainy[:12, :9], RAIN), Problem(rainy[12:24, :9], RAIN)]
-    found = _cupy.minimize_batch(problems, PrimalDual(), 0, 30, host, SMALL)
+    steps = [PrimalDual().steps(problem.weights) for problem in problems]
+    found = _cupy.minimize_batch(problems, PrimalDual(), steps, 0, 30, host, SMALL)
     assert [(one.reason, one.iterations) for one in found] == [("max_iter", 30)] * 2
 
 

@@ -2,7 +2,8 @@ import numpy as np
 import pytest
 
 from udg import InvalidImage
-from udg.imaging.image import Illuminant, balanced, estimate_illuminant, prepare
+from udg.imaging.illuminant import Illuminant, balanced, estimate_illuminant
+from udg.imaging.image import prepare
 
 
 def test_luma_is_bt601_full_range():

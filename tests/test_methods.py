@@ -12,7 +12,8 @@ from udg.admm import alternating as alternating_module
 from udg.admm import joint as joint_module
 from udg.optim.loop import minimize
 from udg.optim.method import Estimate
-from udg.primal_dual.method import State, step
+from udg.primal_dual.method import step
+from udg.primal_dual.state import State
 
 RAIN = Weights(tau=0.02, lam_x=0.15, lam_y=0.05, lam_r=0.01)
 SIGNED = Weights(tau=0.02, lam_x=0.15, lam_y=0.05)

@@ -77,12 +77,14 @@ def test_comparison_refuses(streaks, result):
 
 
 @pytest.mark.parametrize("of", ["gap", "objective"])
-def test_curves_are_the_history_of_each_pass(result, of):
+def test_curves_are_the_history_of_each_stage(result, of):
     ax = udg.plot.convergence(result, of=of, against="iterations")
     first, *_, last = lines = ax.get_lines()
     assert [line.get_linestyle() for line in lines] == [":", ":", ":", "-"]
-    np.testing.assert_array_equal(first.get_xdata(), [p.iteration for p in result.drafts[0]])
-    begin = sum(draft[-1].iteration for draft in result.drafts)
+    np.testing.assert_array_equal(
+        first.get_xdata(), [p.iteration for p in result.stages[0].history]
+    )
+    begin = sum(stage.iterations for stage in result.stages[:-1])
     np.testing.assert_array_equal(last.get_xdata(), [begin + p.iteration for p in result.history])
     np.testing.assert_array_equal(last.get_ydata(), [getattr(p, of) for p in result.history])
     assert last.get_xdata()[-1] == result.iterations
@@ -98,7 +100,7 @@ def test_the_gap_is_labelled_in_per_cent():
 
 
 def test_several_results_layers_and_checkpoints(streaks, result):
-    two = udg.solve(streaks[0], angle=[10, -10], passes=1, history=True)
+    two = udg.solve(streaks[0], angle=[10, -10], stages=1, history=True)
     points = result.history
     ax = udg.plot.convergence(result, two, points, labels=["found", "given", "seen"])
     labels = [line.get_label() for line in ax.get_lines()]

@@ -200,7 +200,7 @@ def solve_blocks(
     assert total is not None
     several = tuple(_in_chunks_of(array, layer) for layer in layers) if len(layers) > 1 else ()
     together = layers[0]._replace(
-        derained=picture.finished(decisions[0], total), rain=total, layers=several
+        derained=picture.finished(request.options, decisions[0], total), rain=total, layers=several
     )
     return _in_chunks_of(array, together)
 
@@ -505,8 +505,10 @@ class _Picture:
         }
         return _tasks(name, tasks, self.stack.chunks, [self.stack, total, decided])
 
-    def finished(self, decided: da.Array, total: da.Array) -> da.Array:
+    def finished(self, options: Options, decided: da.Array, total: da.Array) -> da.Array:
         """The picture without all of its rain, as `udg.solve` gives it."""
+        if options.model == "signed" or self.colours < 3:
+            return self.left(decided, total)  # there is no colour that would ask for neighbours
         units = self._thumbnail(self.stack, self._given)
         means = _means(total, survey_steps(self.shape)[1])
         pixels, rain = (self._overlapped(plane, REACH, REACH) for plane in (self.stack, total))

@@ -117,7 +117,7 @@ def convergence(
 ) -> Axes:
     """Draw how the gap or the energy of one result or several fell.
 
-    Every pass is a curve of its own: passes have different sparsity_maps, hence different energies. All
+    Every stage is a curve of its own: stages have different weights, hence different energies. All
     but the last are dotted.
 
     Parameters
@@ -160,9 +160,9 @@ def convergence(
         raise InvalidInput("there is nothing to draw; give a result of udg.solve(history=True)")
     (ax,) = _axes(ax, 1, (5.5, 3.8))
     field = "iteration" if against == "iterations" else "seconds"
-    for number, (label, passes) in enumerate(curves):
-        for place, points in enumerate(passes):
-            last = place == len(passes) - 1
+    for number, (label, stages) in enumerate(curves):
+        for place, points in enumerate(stages):
+            last = place == len(stages) - 1
             ax.plot(
                 [getattr(point, field) for point in points],
                 [getattr(point, of) for point in points],
@@ -195,13 +195,13 @@ def _in_percent() -> Any:
 
 
 def _trace(result: Any) -> tuple[Sequence[Any], ...]:
-    """The checkpoints of each pass."""
-    passes = getattr(result, "trace", None)
-    if passes is None:
-        passes = (tuple(result),) if isinstance(result, Sequence) and result else ()
-    if not passes:
+    """The checkpoints of each stage."""
+    stages = getattr(result, "trace", None)
+    if stages is None:
+        stages = (tuple(result),) if isinstance(result, Sequence) and result else ()
+    if not stages:
         raise InvalidInput("a result has no history; ask for it with udg.solve(history=True)")
-    return tuple(passes)
+    return tuple(stages)
 
 
 def gradient_histograms(
@@ -308,7 +308,7 @@ def angle_curve(
     Parameters
     ----------
     image : array of shape (H, W) or (H, W, C), Result or AngleCurve
-        A result stands for the image it was made from, and `udg.detection.angle.angle_curve` for itself.
+        A result stands for the image it was made from; a curve of `udg.detection.angle` for itself.
     sign : {"bright", "both"}
         As in `udg.estimate_angle`; not used for an `AngleCurve`.
     limit : float

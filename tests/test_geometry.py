@@ -10,12 +10,13 @@ from skimage.transform import rotate as skimage_rotate
 
 from udg.errors import InvalidInput
 from udg.imaging.geometry import (
-    grid_offset,
+    Frame,
+    compensate_interpolation,
+    grid_samples,
     rotate,
     rotated_shape,
     unrotate,
     window_direction,
-    compensate_interpolation,
 )
 
 SHAPES = [(64, 64), (65, 65), (64, 91), (91, 64), (37, 120), (2, 3)]
@@ -198,14 +199,40 @@ def test_windows_are_sampled_on_the_grid_of_the_whole_picture(angle, fine):
     """Every sample in the middle of a window's frame is one of the whole picture's frame."""
     image = gaussian_filter(np.random.default_rng(0).random((120, 170)), 1)
     window = slice(31, 100), slice(37, 141)
-    shift = grid_offset(window, image.shape, angle, fine)
-    assert max(map(abs, shift)) <= 0.5
-    whole, part = rotate(image, angle, fine), rotate(image[window], angle, fine, shift)
+    offset, size = grid_samples(window, image.shape, angle, fine)
+    assert max(map(abs, offset)) <= 0.5
+    assert size == rotated_shape((69, 104), angle, fine)
+    whole = rotate(image, angle, fine)
+    part = rotate(image[window], angle, fine, offset, size=size)
     middle = part[tuple(slice(side // 2 - 9, side // 2 + 9) for side in part.shape)]
     places = np.lib.stride_tricks.sliding_window_view(whole, middle.shape)
     assert np.abs(places - middle).max(axis=(2, 3)).min() < 1e-6
-    back = unrotate(part, angle, image[window].shape, fine, shift)
+    back = unrotate(part, angle, image[window].shape, fine, offset, size=size)
     assert np.abs(back - image[window])[20:-20, 20:-20].max() < 0.02
+
+
+@pytest.mark.parametrize(("angle", "fine"), [(15.0, 1), (-33.0, 2), (90.0, 1), (0.0, 1)])
+def test_a_window_that_is_the_picture_has_its_frame(angle, fine):
+    image = photo((120, 170))
+    frame = Frame.of_window((slice(0, 120), slice(0, 170)), image.shape, angle, 0.0, fine)
+    np.testing.assert_array_equal(frame.rotate(image), rotate(image, angle, fine))
+    layer = frame.rotate(image)
+    np.testing.assert_array_equal(frame.unrotate(layer), unrotate(layer, angle, (120, 170), fine))
+
+
+def test_a_window_at_the_border_goes_on_as_the_whole_picture_does():
+    """Beyond the border both see the picture's reflection, equally far."""
+    image = photo((200, 300))
+    window = slice(120, 200), slice(100, 220)
+    frame = Frame.of_window(window, image.shape, 10.0)
+    part, whole = frame.rotate(image[window]), rotate(image, 10.0)
+    assert part.shape[0] > rotated_shape((80, 120), 10.0)[0]
+    middle = part[:, 50:80]  # where the window's frame reaches the whole's last row
+    places = np.lib.stride_tricks.sliding_window_view(whole, (60, 30))
+    assert np.abs(places - middle[-90:-30]).max(axis=(2, 3)).min() < 1e-5
+    np.testing.assert_allclose(
+        frame.unrotate(part)[8:-8, 8:-8], image[window][8:-8, 8:-8], atol=0.1
+    )
 
 
 def test_rain_gets_what_interpolation_lost_of_it(monkeypatch) -> None:
@@ -233,7 +260,7 @@ def test_rain_gets_what_interpolation_lost_of_it(monkeypatch) -> None:
     np.testing.assert_allclose(compensate_interpolation(rain, light, seen), at_once, atol=1e-6)
 
 
-# A convergence
+# Convergence
 
 
 def convergence_of_lines(shape: tuple[int, int], angle: float, convergence: float) -> np.ndarray:
@@ -244,7 +271,10 @@ def convergence_of_lines(shape: tuple[int, int], angle: float, convergence: floa
     """
     height, width = shape
     row, column = np.mgrid[:height, :width]
-    theta, distance = math.radians(angle), math.hypot(*shape) / 2 / math.tan(math.radians(convergence))
+    theta, distance = (
+        math.radians(angle),
+        math.hypot(*shape) / 2 / math.tan(math.radians(convergence)),
+    )
     point = distance * math.cos(theta), -distance * math.sin(theta)
     down = row - (height - 1) / 2 - point[0]
     right = column - (width - 1) / 2 - point[1]
@@ -255,7 +285,9 @@ def convergence_of_lines(shape: tuple[int, int], angle: float, convergence: floa
 @pytest.mark.parametrize("shape", [(90, 140), (141, 91)])
 @pytest.mark.parametrize("angle", [0.0, 12.0, -30.0])
 @pytest.mark.parametrize("convergence", [-15.0, -4.0, 8.0])
-def test_fan_becomes_upright(shape: tuple[int, int], angle: float, convergence: float) -> None:
+def test_converging_streaks_become_upright(
+    shape: tuple[int, int], angle: float, convergence: float
+) -> None:
     lines = convergence_of_lines(shape, angle, convergence)
     frame = rotate(lines, angle, convergence=convergence)
     assert frame.shape == rotated_shape(shape, angle, convergence=convergence)
@@ -268,14 +300,14 @@ def test_fan_becomes_upright(shape: tuple[int, int], angle: float, convergence: 
     np.testing.assert_allclose(back[2:-2, 2:-2], lines[2:-2, 2:-2], atol=0.004)
 
 
-def test_no_fan_is_the_limit_of_a_small_one() -> None:
+def test_parallel_streaks_are_the_limit_of_a_small_convergence() -> None:
     picture = photo((64, 91))
     for angle in (-33.0, 20.0):
         frame, nearly = rotate(picture, angle), rotate(picture, angle, convergence=1e-7)
         np.testing.assert_allclose(nearly, frame, atol=1e-4)
 
 
-def test_positive_fans_meet_below() -> None:
+def test_positive_convergence_meets_below() -> None:
     lines = convergence_of_lines((101, 101), 0.0, 10.0)
     right = lines[:, 60:]
     # What is on the right leans like /: the same further left, further down.
@@ -284,17 +316,26 @@ def test_positive_fans_meet_below() -> None:
 
 
 @pytest.mark.parametrize("fine", [1, 2])
-def test_frame_of_a_fan_holds_the_whole_picture(fine: int) -> None:
+def test_frame_of_converging_streaks_holds_the_whole_picture(fine: int) -> None:
     shape, angle, convergence = (61, 97), 25.0, -12.0
     marks = np.zeros(shape, np.float32)
     marks[[0, 0, -1, -1], [0, -1, 0, -1]] = 1
-    back = unrotate(rotate(marks, angle, fine, convergence=convergence), angle, shape, fine, convergence=convergence)
+    back = unrotate(
+        rotate(marks, angle, fine, convergence=convergence),
+        angle,
+        shape,
+        fine,
+        convergence=convergence,
+    )
     assert back[[0, 0, -1, -1], [0, -1, 0, -1]].min() > 0.3
 
 
-def test_a_window_of_a_fan_meets_where_the_picture_does() -> None:
+def test_a_window_of_converging_streaks_meets_where_the_picture_does() -> None:
     shape, angle, convergence = (150, 200), 10.0, 9.0
-    lines, window = convergence_of_lines(shape, angle, convergence), (slice(80, 150), slice(100, 200))
+    lines, window = (
+        convergence_of_lines(shape, angle, convergence),
+        (slice(80, 150), slice(100, 200)),
+    )
     own, near = window_direction(window, shape, angle, convergence)
     frame = rotate(np.ascontiguousarray(lines[window]), own, convergence=near)
     middle = frame[25:45, 35:65]
@@ -307,6 +348,6 @@ def test_a_window_of_a_fan_meets_where_the_picture_does() -> None:
 
 
 @pytest.mark.parametrize("convergence", [21.0, -40.0, math.nan])
-def test_fans_too_wide_are_refused(convergence: float) -> None:
+def test_too_much_convergence_is_refused(convergence: float) -> None:
     with pytest.raises(InvalidInput, match="convergence is"):
         rotate(photo((20, 20)), 0.0, convergence=convergence)

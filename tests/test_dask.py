@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 
 import udg
-from udg.pipeline import dask
 from udg.errors import InvalidImage, InvalidInput, MissingExtra
 from udg.imaging.image import prepare
+from udg.pipeline import dask as blocks
 from udg.pipeline.tiles import Span, plan, solve_tiles
 
 TILE, OVERLAP = 72, 16
@@ -50,7 +50,7 @@ def assert_like_tiles(array, scheduler="sync", **options):
     low, high = options.get("data_range", (0, 1))
     full = high - low if array.dtype.kind == "f" else np.iinfo(array.dtype).max
     # What differs is reweighted anew by every further round and direction.
-    further = options.get("passes", 4) > 4 or isinstance(options.get("angle"), list)
+    further = options.get("stages", 4) > 4 or isinstance(options.get("angle"), list)
     close = 5e-4 if further else 1e-4
     np.testing.assert_allclose(here.rain, rain, atol=close)
     np.testing.assert_allclose(here.derained / full, there.derained / full, atol=close)
@@ -72,13 +72,13 @@ def test_equals_tiles(scheduler):
 @pytest.mark.parametrize(
     ("array", "options"),
     [
-        (picture((120, 150), np.float32), {"angle": 0, "passes": 1}),
+        (picture((120, 150), np.float32), {"angle": 0, "stages": 1}),
         (picture((90, 150, 1), np.float64), {"angle": 8, "rain_level": 0.5}),
         (picture((120, 100, 4), np.uint16), {"angle": 8.0, "strength": 0.7}),
         (picture((120, 100, 2), np.uint8), {"angle": 8.0, "max_iter": 100}),
         (picture((120, 100, 3), np.float32) * 50 + 10, {"data_range": (10.0, 60.0)}),
         (picture((120, 100)), {"model": "signed", "angle": 8, "max_iter": 200, "tol": 0.1}),
-        (picture(), {"angle_per_tile": True, "passes": 6}),
+        (picture(), {"angle_per_tile": True, "stages": 6}),
         (picture(dtype=np.float32) * np.float32([1, 0.5, 0.04]), {"angle": [8.0, -20.0]}),
     ],
 )
@@ -109,7 +109,7 @@ def test_layers_that_are_not_found_are_empty():
 def test_near_the_whole(angle, part):
     """With one pass only seams can differ, and interpolation beside the brightest pixels."""
     array = picture((180, 200, 3))
-    options = {"angle": angle, "passes": 1, "tol": 1e-3, "lam_r": 0.01}
+    options = {"angle": angle, "stages": 1, "tol": 1e-3, "lam_r": 0.01}
     whole = udg.solve(array, **options)
     chunked = da.from_array(array, chunks=(90, 100, 3))
     here = computed(udg.solve_blocks(chunked, overlap=40, **options))
@@ -160,11 +160,11 @@ def test_nothing_is_computed_before_it_is_asked_for():
 
 def test_a_given_angle_needs_no_rain_and_a_chunk_only_its_tiles(monkeypatch):
     array = da.from_array(picture((120, 480)), chunks=120)
-    result = udg.solve_blocks(array, overlap=8, passes=1)
+    result = udg.solve_blocks(array, overlap=8, stages=1)
     solved = []
-    real = dask.solve_tile
+    real = blocks.solve_window
     monkeypatch.setattr(
-        blocks, "solve_tile", lambda *given: (solved.append(given[1][1].start), real(*given))[1]
+        blocks, "solve_window", lambda *given: (solved.append(given[1][1].start), real(*given))[1]
     )
     assert abs(float(result.angle.compute(scheduler="sync")) - 8) < 2
     assert solved == []
@@ -217,11 +217,11 @@ def test_uneven_and_small_chunks():
     ],
 )
 def test_joined(chunks, least, expected):
-    assert dask._joined(chunks, least) == expected
+    assert blocks._joined(chunks, least) == expected
 
 
 def test_spans_overlap_around_the_borders():
-    assert dask._spans((30, 40, 20), 9) == [
+    assert blocks._spans((30, 40, 20), 9) == [
         (Span(0, 35, 0, 9), slice(0, 30)),
         (Span(26, 75, 9, 9), slice(30, 70)),
         (Span(66, 90, 9, 0), slice(70, 90)),
@@ -231,7 +231,7 @@ def test_spans_overlap_around_the_borders():
 @pytest.mark.parametrize("step", [1, 3, 7, 50])
 def test_block_means_of_chunks(step, rng):
     array = rng.random((57, 64, 2), dtype=np.float32)
-    means = dask._means(da.from_array(array, chunks=((20, 3, 34), (33, 31), 2)), step)
+    means = blocks._means(da.from_array(array, chunks=((20, 3, 34), (33, 31), 2)), step)
     rows, columns = 57 // step, 64 // step
     expected = array[: rows * step, : columns * step].reshape(rows, step, columns, step, 2)
     assert means.shape == (rows, columns, 2)

@@ -13,7 +13,9 @@ from udg.errors import InvalidInput
 from udg.imaging.geometry import rotated_shape, unrotate
 
 
-def convergence_of_rain(shape: tuple[int, int], angle: float, convergence: float, seed: int = 0) -> np.ndarray:
+def convergence_of_rain(
+    shape: tuple[int, int], angle: float, convergence: float, seed: int = 0
+) -> np.ndarray:
     upright = udg.synthesize(
         np.zeros(rotated_shape(shape, angle, convergence=convergence), np.float32),
         angle=0,
@@ -36,13 +38,13 @@ def behind(angle: float, convergence: float) -> np.ndarray:
 
 
 @pytest.mark.parametrize(("angle", "convergence"), [(5, 6), (5, -8), (-20, 4), (0, 12)])
-def test_fans_are_found(angle: float, convergence: float) -> None:
+def test_converging_streaks_are_found(angle: float, convergence: float) -> None:
     rainy = behind(angle, convergence)
     found = estimate_convergence(rainy, estimate_angle(rainy))
     assert found == pytest.approx((angle, convergence), abs=1)
 
 
-def test_mirrored_fan_has_the_other_angle_and_meets_where_it_did() -> None:
+def test_mirrored_streaks_have_the_other_angle_and_meets_where_it_did() -> None:
     rainy = np.ascontiguousarray(behind(8, 6)[:, ::-1])
     assert estimate_convergence(rainy, estimate_angle(rainy)) == pytest.approx((-8, 6), abs=1)
 
@@ -56,21 +58,21 @@ def test_upside_down_it_meets_above() -> None:
 def test_parallel_streaks_are_no_convergence(angle: float) -> None:
     rainy = udg.synthesize(scene(), angle=angle, seed=2).rainy
     whole = estimate_angle(rainy)
-    assert estimate_convergence(rainy, whole) == Fan(whole.degrees, 0.0)
+    assert estimate_convergence(rainy, whole) == Convergence(whole.degrees, 0.0)
 
 
 def test_nothing_is_told_of_what_has_no_direction(rng) -> None:
     for image in (np.zeros((200, 300)), rng.random((200, 300)), behind(0, 10)[:100, :100]):
         whole = estimate_angle(image)
-        assert estimate_convergence(image, whole) == Fan(whole.degrees, 0.0)
-    assert estimate_convergence(np.zeros((200, 200)), Angle(0.0, 0.0)) == Fan(0.0, 0.0)
+        assert estimate_convergence(image, whole) == Convergence(whole.degrees, 0.0)
+    assert estimate_convergence(np.zeros((200, 200)), Angle(0.0, 0.0)) == Convergence(0.0, 0.0)
 
 
-def test_a_fan_is_derained_better_if_it_is_straightened() -> None:
+def test_converging_rain_is_derained_better_if_it_is_straightened() -> None:
     rainy, clean = behind(5, 8), scene()
     result = udg.solve(rainy)
     assert result.convergence == pytest.approx(8, abs=1)
-    assert f"± {result.convergence:.1f}° (a convergence)" in repr(result)
+    assert f"converging by {result.convergence:.1f}°" in repr(result)
     parallel = udg.solve(rainy, convergence=0)
     assert parallel.convergence == 0
     before = udg.psnr_y(rainy, clean)
@@ -78,7 +80,12 @@ def test_a_fan_is_derained_better_if_it_is_straightened() -> None:
     assert gain > other + 0.2
     # What the frame has of the light is in the picture's background and rain together.
     rest = rainy - result.background
-    assert np.abs(rest - udg.solve(rainy, angle=result.angle, convergence=result.convergence).rain).mean() < 0.02
+    assert (
+        np.abs(
+            rest - udg.solve(rainy, angle=result.angle, convergence=result.convergence).rain
+        ).mean()
+        < 0.02
+    )
 
 
 def test_what_is_given_is_what_is_used() -> None:
@@ -104,7 +111,7 @@ def test_tiles_follow_the_whole_pictures_convergence() -> None:
 
 
 def test_one_tile_is_the_whole() -> None:
-    rainy, options = behind(5, 8), {"angle": 5, "convergence": 8, "rain_level": 1, "passes": 1}
+    rainy, options = behind(5, 8), {"angle": 5, "convergence": 8, "rain_level": 1, "stages": 1}
     tiled, whole = udg.solve_tiles(rainy, **options), udg.solve(rainy, **options)
     np.testing.assert_allclose(tiled.derained, whole.derained, atol=1e-6)
 
@@ -112,7 +119,7 @@ def test_one_tile_is_the_whole() -> None:
 def test_chunks_do_what_tiles_do() -> None:
     da = pytest.importorskip("dask.array", reason="dask is not installed")
     rainy = behind(5, 8)
-    options = {"angle": 5, "convergence": 8, "rain_level": 1, "passes": 2}
+    options = {"angle": 5, "convergence": 8, "rain_level": 1, "stages": 2}
     lazy = udg.solve_blocks(da.from_array(rainy, chunks=(360, 220)), overlap=48, **options)
     # Tiles have the chunks' borders where there is one.
     tiled = udg.solve_tiles(rainy, tile=264, overlap=48, **options)
@@ -121,6 +128,6 @@ def test_chunks_do_what_tiles_do() -> None:
 
 
 @pytest.mark.parametrize("convergence", [30, "wide", True, float("nan")])
-def test_other_fans_are_refused(convergence) -> None:
+def test_other_convergence_is_refused(convergence) -> None:
     with pytest.raises(InvalidInput, match="convergence is"):
         udg.solve(np.zeros((20, 20)), convergence=convergence)

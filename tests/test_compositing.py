@@ -31,7 +31,9 @@ def test_added_rain_that_is_cut_off_at_full_light_is_not_taken_for_blended(rng):
     bright = (scene(rng) + np.float32([0.45, 0.05, 0])).clip(0, 1)
     rainy = udg.synthesize(bright, intensity=0.8, density=0.15, blend="add").rainy
     assert (rainy.max(axis=2) == 1).mean() > 0.1
-    assert estimate_screen_fraction(rainy, prepare(rainy).darkest() - prepare(bright).darkest()) == 0
+    assert (
+        estimate_screen_fraction(rainy, prepare(rainy).darkest() - prepare(bright).darkest()) == 0
+    )
 
 
 def test_the_blend_is_found_although_rain_is_not_quite_known(rng):
@@ -65,7 +67,9 @@ def test_channels_lose_what_a_loop_says(rng):
             q = (1 - light[channel]) / (1 - light.min()) if light.min() < 1 else 1
             lost = rain[row, column] * (1 - blend * (1 - q))
             expected[row, column, channel] = max(0, light[channel] - lost)
-    np.testing.assert_allclose(prepare(image).subtract(rain, blend=blend), expected, atol=1e-6)
+    np.testing.assert_allclose(
+        prepare(image).subtract(rain, screen_fraction=blend), expected, atol=1e-6
+    )
 
 
 def test_a_screen_blend_is_undone(rng):
@@ -73,7 +77,7 @@ def test_a_screen_blend_is_undone(rng):
     rain = 0.8 * rng.random((8, 9), dtype=np.float32)
     rainy = prepare((200 * (clean + rain[:, :, None] * (1 - clean)) - 50), data_range=(-50, 150))
     lost = rainy.darkest() - clean.min(axis=2)
-    np.testing.assert_allclose(rainy.subtract(lost, blend=1), 200 * clean - 50, atol=1e-3)
+    np.testing.assert_allclose(rainy.subtract(lost, screen_fraction=1), 200 * clean - 50, atol=1e-3)
 
 
 @pytest.mark.parametrize("channels", [None, 1, 2, 3, 5])
@@ -82,9 +86,9 @@ def test_only_wet_pixels_of_colours_are_changed_by_the_blend(rng, channels):
     rain = np.zeros((6, 7), np.float32)
     rain[2] = 0.2
     image = prepare(image)
-    blended, equal = image.subtract(rain, blend=1), image.subtract(rain)
+    blended, equal = image.subtract(rain, screen_fraction=1), image.subtract(rain)
     np.testing.assert_array_equal(np.delete(blended, 2, 0), np.delete(image.pixels, 2, 0))
-    np.testing.assert_array_equal(image.subtract(rain, blend=0), equal)
+    np.testing.assert_array_equal(image.subtract(rain, screen_fraction=0), equal)
     assert (blended >= equal).all()
     assert (blended != equal).any() == (channels in (3, 5))
 
@@ -94,19 +98,19 @@ def test_solvers_take_blended_rain_as_it_was_added(rng, parts):
     clean = scene(rng)
     rainy, _ = fallen(clean, "screen")
     whole = udg.solve(rainy, angle=12)
-    assert whole.blend > 0.9
+    assert whole.screen_fraction > 0.9
     alike = prepare(rainy).subtract(whole.rain)
     assert udg.psnr_rgb(whole.derained, clean) > udg.psnr_rgb(alike, clean) + 1
     if parts == "tiles":
         tiled = udg.solve_tiles(rainy, angle=12)
-        assert tiled.blend == pytest.approx(whole.blend, abs=0.02)
+        assert tiled.screen_fraction == pytest.approx(whole.screen_fraction, abs=0.02)
         np.testing.assert_allclose(tiled.thumbnail.after, tiled.derained, atol=1e-5)
         result = tiled.derained
     elif parts == "chunks":
         da = pytest.importorskip("dask.array")
         result = np.asarray(udg.solve_blocks(da.from_array(rainy, chunks=-1), angle=12).derained)
     else:
-        result = prepare(rainy).subtract(whole.rain, blend=whole.blend)
+        result = prepare(rainy).subtract(whole.rain, screen_fraction=whole.screen_fraction)
     assert np.quantile(np.abs(result - whole.derained), 0.98) < 1 / 255
     added, _ = fallen(clean, "add")
-    assert udg.solve(added, angle=12).blend == 0
+    assert udg.solve(added, angle=12).screen_fraction == 0
