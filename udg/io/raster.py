@@ -27,7 +27,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from udg.errors import FileError, UdgError
-from udg.io import exif
+from udg.io.exif import ABOUT_THE_PICTURE, ORIENTATION, Directory, from_tiff, pack, parse, upright
 
 __all__ = [
     "FORMATS",
@@ -458,7 +458,7 @@ def tiff_page(tif: Any) -> Any:
 
 def tiff_orientation(page: Any) -> int:
     """Return the EXIF orientation, 1 to 8."""
-    tag = page.tags.get(exif.ORIENTATION)
+    tag = page.tags.get(ORIENTATION)
     return int(tag.value) if tag else 1
 
 
@@ -471,7 +471,7 @@ def tiff_picture(tif: Any, page: Any, data: Any, pixels: Any, icc: bytes | None)
     lossy = page.compression.name in ("JPEG", "OJPEG", "WEBP", "JPEG_LOSSY")
     found = None
     with contextlib.suppress(struct.error, LookupError):
-        found = exif.from_tiff(data, description=plain)
+        found = from_tiff(data, description=plain)
     return Picture(
         pixels=pixels,
         format="TIFF",
@@ -532,7 +532,7 @@ def _exif_of(opened: Any) -> bytes | None:
 def _upright(exif: bytes | None) -> tuple[int, bytes | None]:
     if exif is not None:
         with contextlib.suppress(struct.error, LookupError):
-            return exif.upright(exif)
+            return upright(exif)
     return 1, None
 
 
@@ -617,10 +617,10 @@ def write_tiff(
     rgb = channels in (3, 4)
     extra = channels - (3 if rgb else 1)
     order: Any = "<"
-    about: exif.Directory = {}
+    about: Directory = {}
     if exif:
         with contextlib.suppress(struct.error, LookupError):
-            order, about = exif.parse(exif.removeprefix(b"Exif\0\0"))
+            order, about = parse(exif.removeprefix(b"Exif\0\0"))
     texts = {tag: value for tag, value in about.items() if isinstance(value, tuple)}
     parts = {tag: value for tag, value in about.items() if isinstance(value, dict)}
     tifffile.imwrite(
@@ -642,7 +642,7 @@ def write_tiff(
             *(
                 (tag, kind, len(value), value, True)
                 for tag, (kind, value) in texts.items()
-                if tag in exif.ABOUT_THE_PICTURE
+                if tag in ABOUT_THE_PICTURE
             ),
             # tifffile does not write directories; these are put right below.
             *((tag - 1, 16 if bigtiff else 4, 1, 0, True) for tag in parts),
@@ -651,7 +651,7 @@ def write_tiff(
     )
     for tag, part in parts.items():
         offset = file.seek(0, os.SEEK_END)
-        file.write(exif.pack(part, order, offset, big=bigtiff))
+        file.write(pack(part, order, offset, big=bigtiff))
         file.seek(0)
         with tifffile.TiffFile(file) as tif:
             page: Any = tif.pages[0]
