@@ -1,4 +1,4 @@
-"""Deep image prior, the reference of `benchmarks/single_image.py`."""
+"""Deep image prior, the reference of `benchmarks/figures/single_image.py`."""
 
 import numpy as np
 import pytest
