@@ -104,10 +104,11 @@ def test_tiles_follow_the_whole_pictures_convergence() -> None:
     assert tiled.convergence == 8
     assert min(tiled.angles) < 2
     assert max(tiled.angles) > 8
-    assert np.abs(tiled.derained - whole.derained).mean() < 0.005
+    difference = np.abs(tiled.derained - whole.derained)
+    assert np.percentile(difference, 99) < 1 / 255
     parallel = udg.solve_tiles(rainy, tile=200, overlap=48, angle=5, rain_level=1)
     with_convergence, without = (udg.psnr_y(one.derained, clean) for one in (tiled, parallel))
-    assert with_convergence > without + 0.4
+    assert with_convergence > without + 0.25
 
 
 def test_one_tile_is_the_whole() -> None:

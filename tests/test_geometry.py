@@ -12,11 +12,9 @@ from udg.errors import InvalidInput
 from udg.imaging.geometry import (
     Frame,
     compensate_interpolation,
-    grid_samples,
     rotate,
     rotated_shape,
     unrotate,
-    window_direction,
 )
 
 SHAPES = [(64, 64), (65, 65), (64, 91), (91, 64), (37, 120), (2, 3)]
@@ -194,45 +192,49 @@ def test_unusable_arrays_are_refused() -> None:
         unrotate(np.zeros((8, 8), np.float32), 10.0, (8, 8))
 
 
-@pytest.mark.parametrize(("angle", "fine"), [(15.0, 1), (-33.0, 2), (90.0, 1)])
-def test_windows_are_sampled_on_the_grid_of_the_whole_picture(angle, fine):
+@pytest.mark.parametrize("convergence", [0.0, 9.0])
+@pytest.mark.parametrize(("angle", "oversampling"), [(15.0, 1), (-33.0, 2), (90.0, 1)])
+def test_windows_are_sampled_on_the_grid_of_the_whole_picture(angle, oversampling, convergence):
     """Every sample in the middle of a window's frame is one of the whole picture's frame."""
     image = gaussian_filter(np.random.default_rng(0).random((120, 170)), 1)
     window = slice(31, 100), slice(37, 141)
-    offset, size = grid_samples(window, image.shape, angle, fine)
-    assert max(map(abs, offset)) <= 0.5
-    assert size == rotated_shape((69, 104), angle, fine)
-    whole = rotate(image, angle, fine)
-    part = rotate(image[window], angle, fine, offset, size=size)
+    frame = Frame.of(image.shape, angle, convergence, oversampling, window)
+    whole, part = rotate(image, angle, oversampling, convergence), frame.rotate(image[window])
     middle = part[tuple(slice(side // 2 - 9, side // 2 + 9) for side in part.shape)]
     places = np.lib.stride_tricks.sliding_window_view(whole, middle.shape)
     assert np.abs(places - middle).max(axis=(2, 3)).min() < 1e-6
-    back = unrotate(part, angle, image[window].shape, fine, offset, size=size)
+    back = frame.unrotate(part)
     assert np.abs(back - image[window])[20:-20, 20:-20].max() < 0.02
 
 
-@pytest.mark.parametrize(("angle", "fine"), [(15.0, 1), (-33.0, 2), (90.0, 1), (0.0, 1)])
-def test_a_window_that_is_the_picture_has_its_frame(angle, fine):
-    image = photo((120, 170))
-    frame = Frame.of_window((slice(0, 120), slice(0, 170)), image.shape, angle, 0.0, fine)
-    np.testing.assert_array_equal(frame.rotate(image), rotate(image, angle, fine))
-    layer = frame.rotate(image)
-    np.testing.assert_array_equal(frame.unrotate(layer), unrotate(layer, angle, (120, 170), fine))
+@pytest.mark.parametrize("convergence", [0.0, -7.0])
+@pytest.mark.parametrize(("angle", "oversampling"), [(15.0, 1), (-33.0, 2), (90.0, 1), (0.0, 1)])
+def test_a_window_that_is_the_picture_has_its_frame(angle, oversampling, convergence):
+    window = slice(0, 120), slice(0, 170)
+    whole = Frame.of((120, 170), angle, convergence, oversampling)
+    assert Frame.of((120, 170, 3), angle, convergence, oversampling, window) == whole
+    assert whole.own_angle == angle
 
 
-def test_a_window_at_the_border_goes_on_as_the_whole_picture_does():
+@pytest.mark.parametrize("convergence", [0.0, 6.0])
+def test_a_window_at_the_border_goes_on_as_the_whole_picture_does(convergence):
     """Beyond the border both see the picture's reflection, equally far."""
-    image = photo((200, 300))
+    image = gaussian_filter(np.random.default_rng(1).random((200, 300)), 1)
     window = slice(120, 200), slice(100, 220)
-    frame = Frame.of_window(window, image.shape, 10.0)
-    part, whole = frame.rotate(image[window]), rotate(image, 10.0)
-    assert part.shape[0] > rotated_shape((80, 120), 10.0)[0]
-    middle = part[:, 50:80]  # where the window's frame reaches the whole's last row
-    places = np.lib.stride_tricks.sliding_window_view(whole, (60, 30))
-    assert np.abs(places - middle[-90:-30]).max(axis=(2, 3)).min() < 1e-5
-    np.testing.assert_allclose(
-        frame.unrotate(part)[8:-8, 8:-8], image[window][8:-8, 8:-8], atol=0.1
+    frame = Frame.of(image.shape, 10.0, convergence, 1, window)
+    whole = Frame.of(image.shape, 10.0, convergence)
+    end = frame.offset[0] + frame.size[0] / 2
+    assert end == pytest.approx(min(whole.size[0] / 2, end))
+    part, all_of_it = frame.rotate(image[window]), whole.rotate(image)
+    top, left = (
+        round((size - own) / 2 + offset)
+        for size, own, offset in zip(whole.size, frame.size, frame.offset, strict=True)
     )
+    there = all_of_it[top : top + part.shape[0], left : left + part.shape[1]]
+    seen = Frame.of(image.shape, 10.0, convergence, 1, window).rotate(np.ones((80, 120)))
+    assert seen.shape == there.shape
+    middle = slice(40, 80)  # columns that the window's own sides do not reach
+    np.testing.assert_allclose(part[20:, middle], there[20:, middle], atol=0.02)
 
 
 def test_rain_gets_what_interpolation_lost_of_it(monkeypatch) -> None:
@@ -336,15 +338,12 @@ def test_a_window_of_converging_streaks_meets_where_the_picture_does() -> None:
         convergence_of_lines(shape, angle, convergence),
         (slice(80, 150), slice(100, 200)),
     )
-    own, near = window_direction(window, shape, angle, convergence)
-    frame = rotate(np.ascontiguousarray(lines[window]), own, convergence=near)
-    middle = frame[25:45, 35:65]
+    frame = Frame.of(shape, angle, convergence, window=window)
+    upright = frame.rotate(np.ascontiguousarray(lines[window]))
+    middle = upright[45:65, 55:85]
     assert np.ptp(middle, axis=0).max() < 0.005
-    assert own > angle  # right of the centre of one that meets below
-    assert 0 < near < convergence
-    assert window_direction(window, shape, angle, 0.0) == (angle, 0.0)
-    whole = slice(0, 150), slice(0, 200)
-    assert window_direction(whole, shape, angle, convergence) == pytest.approx((angle, convergence))
+    assert frame.own_angle > angle  # right of the centre of one that meets below
+    assert Frame.of(shape, angle, window=window).own_angle == angle
 
 
 @pytest.mark.parametrize("convergence", [21.0, -40.0, math.nan])

@@ -132,7 +132,7 @@ def evidence(
     """
     unit = balanced(image.thumbnail, illuminant)
     darkest, brightest = unit.min(axis=2), unit.max(axis=2)
-    frame = Frame(darkest.shape, angle, convergence)
+    frame = Frame.of(darkest.shape, angle, convergence)
     upright = _quick_rain(darkest, frame)
     rain = frame.unrotate(upright)
     dark_lines = frame.unrotate(_quick_rain(1 - brightest, frame))

@@ -20,11 +20,11 @@ _BROAD = 4.0  # σ in pixels of what is broader than streaks
 _FINE = 0.7  # … of what JPEG, which halves the resolution of colours, leaves of them
 _WET = 0.15  # of the strongest details of rain: from here on a pixel has something to say
 _STRONGEST = 99.5  # per cent of the pixels that have smaller ones
-_LEAST_DETAIL = 1e-4  # below, it is rounding
+_MIN_DETAIL = 1e-4  # below, it is rounding
 _CLIPPED = 0.98  # light of a channel that may have lost rain to full light, which looks blended
 _FEW = 0.02  # part of a pixel's surroundings that may be so
-_LEAST_PIXELS = 500
-_LEAST_COLOUR = 0.01  # mean square of k on the rain, all channels together
+_MIN_PIXELS = 500
+_MIN_COLOUR = 0.01  # mean square of k on the rain, all channels together
 _TELLING = 0.1  # of the instrument's root mean square
 _BLOCKS = 4  # a side, for the error
 _ERRORS = 2.0  # of them have to be in its favour
@@ -76,13 +76,13 @@ def estimate_screen_fraction(thumbnail: Floats, rain: Floats) -> float:
     if thumbnail.shape[2] < 3:
         return 0.0
     details = _broad_and_detail(rain)[1]
-    wet = np.abs(details) > max(_WET * np.percentile(np.abs(details), _STRONGEST), _LEAST_DETAIL)
+    wet = np.abs(details) > max(_WET * np.percentile(np.abs(details), _STRONGEST), _MIN_DETAIL)
     clipped = (thumbnail.max(axis=2) >= _CLIPPED).astype(np.float32)
     wet &= gaussian_filter(clipped, _BROAD) < _FEW
-    if np.count_nonzero(wet) < _LEAST_PIXELS:
+    if np.count_nonzero(wet) < _MIN_PIXELS:
         return 0.0
     sample = _sample(thumbnail, details, wet)
-    if np.sum(sample.instrument**2) < _LEAST_COLOUR * np.sum(details[wet] ** 2):
+    if np.sum(sample.instrument**2) < _MIN_COLOUR * np.sum(details[wet] ** 2):
         return 0.0
     slope, error = _slope(sample, _blocks(wet.shape)[wet])
     return float(np.clip((slope - _ERRORS * error - _NONE) / (_FULL - _NONE), 0, 1))

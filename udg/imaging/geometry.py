@@ -19,7 +19,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
 from typing import Any
 
@@ -32,14 +32,11 @@ from udg.errors import InvalidInput
 __all__ = [
     "MAX_CONVERGENCE",
     "Frame",
-    "Offset",
     "compensate_interpolation",
     "convergence_rate",
-    "grid_samples",
     "rotate",
     "rotated_shape",
     "unrotate",
-    "window_direction",
 ]
 
 Array = Any  # NumPy or CuPy
@@ -59,7 +56,6 @@ _REACH = 16  # pixels, of both filters together
 _BORDER = 64  # pixels beyond the picture that rain at its border depends on
 
 
-Offset = tuple[float, float]  # in samples of the frame, along and across
 Window = tuple[slice, slice]  # rows and columns of a picture, with their ends
 
 
@@ -72,80 +68,161 @@ class Frame:
     shape : (int, int)
         Height and width of the picture or window, in pixels.
     angle : float
-        Of the streaks in its centre, degrees clockwise from vertical.
-    convergence : float
-        See `rotate`; 0 for parallel streaks.
+        Of the streaks in the picture's centre, degrees clockwise from vertical.
+    rate : float
+        `convergence_rate` of the picture; 0 for parallel streaks.
     oversampling : int
         Samples a pixel across the streaks.
+    size : (int, int)
+        Samples along and across the streaks.
     offset : (float, float)
-        See `rotate`.
-    size : (int, int), optional
-        See `rotate`.
+        From the picture's centre to the frame's, in samples along and across.
+    away : (float, float)
+        From the picture's centre to the window's, in rows and columns.
     """
 
     shape: tuple[int, int]
     angle: float
-    convergence: float = 0.0
-    oversampling: int = 1
-    offset: Offset = (0.0, 0.0)
-    size: tuple[int, int] | None = None
+    rate: float
+    oversampling: int
+    size: tuple[int, int]
+    offset: tuple[float, float] = (0.0, 0.0)
+    away: tuple[float, float] = (0.0, 0.0)
 
     @classmethod
-    def of_window(
+    def of(
         cls,
-        window: Window,
         shape: tuple[int, ...],
         angle: float,
         convergence: float = 0.0,
         oversampling: int = 1,
+        window: Window | None = None,
     ) -> Frame:
-        """The frame of a window of a picture whose streaks have this angle and convergence.
+        """The frame of a picture, or the part of it that belongs to a window.
 
-        It has samples of the whole picture's frame (`grid_samples`), so that interpolation does the
-        same to neighbouring windows and to the whole. Frames of converging streaks have no common
-        grid: each is turned by its own angle.
+        A window's frame has samples of the whole picture's, so that interpolation does the same to
+        neighbouring windows and to the whole. Where the window ends with the picture, its frame
+        goes on as the picture's does, for 64 pixels: rain at the border is then decomposed as in
+        the whole.
+
+        Parameters
+        ----------
+        shape : (int, int) or (int, int, int)
+            Of the picture.
+        angle, convergence, oversampling
+            As for `rotate`.
+        window : (slice, slice), optional
+            Rows and columns of the picture, with their ends. Default: all of it.
+
+        Returns
+        -------
+        Frame
+
+        Raises
+        ------
+        InvalidInput
+            ``angle`` or ``convergence`` is not in its range.
         """
-        part = (window[0].stop - window[0].start, window[1].stop - window[1].start)
-        angle, convergence = window_direction(window, shape, angle, convergence)
-        if convergence:
-            return cls(part, angle, convergence, oversampling)
-        if _quarter_turns(angle) is not None:
-            return cls(part, angle)
-        offset, size = grid_samples(window, shape, angle, oversampling)
-        return cls(part, angle, 0.0, oversampling, offset, size)
+        height, width = shape[:2]
+        size = rotated_shape((height, width), angle, oversampling, convergence)
+        rate = convergence_rate((height, width), convergence)
+        oversampled = oversampling if rate or _quarter_turns(angle) is None else 1
+        whole = cls((height, width), angle, rate, oversampled, size)
+        if window is None or window == (slice(0, height), slice(0, width)):
+            return whole
+        rows, columns = window
+        part = replace(
+            whole,
+            shape=(rows.stop - rows.start, columns.stop - columns.start),
+            away=(
+                (rows.start + rows.stop - height) / 2,
+                (columns.start + columns.stop - width) / 2,
+            ),
+        )
+        if not part.interpolates:
+            return replace(part, size=rotated_shape(part.shape, angle))
+        down, right = (
+            (side.start - _BORDER * (side.start == 0), side.stop + _BORDER * (side.stop == length))
+            for side, length in zip(window, shape, strict=False)
+        )
+        corners = [(row - height / 2, column - width / 2) for row in down for column in right]
+        samples = np.array([whole._sample(*corner) for corner in corners]) + _middle(size)
+        first = np.maximum(0, np.floor(samples.min(axis=0)))
+        last = np.minimum(size, np.ceil(samples.max(axis=0)) + 1)
+        along, across = (first + last - np.asarray(size)) / 2
+        samples_along, samples_across = last - first
+        return replace(
+            part,
+            size=(int(samples_along), int(samples_across)),
+            offset=(float(along), float(across)),
+        )
 
     @property
     def interpolates(self) -> bool:
         """Whether there are values between pixels in it: not for quarter turns."""
-        return bool(self.angle % 90 or self.convergence)
+        return bool(self.angle % 90 or self.rate)
+
+    @property
+    def own_angle(self) -> float:
+        """Of the streaks in the window's centre, degrees clockwise from vertical."""
+        along, across = _matrix(self.angle).T @ self.away
+        turned = math.atan2(self.rate * across, 1 - self.rate * along)
+        return self.angle + math.degrees(turned)
 
     def rotate(self, plane: Array) -> Array:
-        """`rotate` a plane of the picture into the frame."""
-        return rotate(
-            plane, self.angle, self.oversampling, self.offset, self.convergence, self.size
-        )
+        """Turn a plane of the window into the frame (see `rotate`)."""
+        _check_plane(plane, "plane")
+        turns = _quarter_turns(self.angle)
+        if turns is not None and not self.rate:
+            return _turn(plane, turns)
+        if self.rate:
+            return _resample(plane, self.size, self._from_convergent)
+        matrix = _matrix(self.angle) / (1, self.oversampling)
+        shift = matrix @ self.offset - self.away
+        return _resample(plane, self.size, _affinely(self.shape, self.size, matrix, shift))
 
     def unrotate(self, layer: Array) -> Array:
-        """`unrotate` a layer of the frame back into the picture."""
-        return unrotate(
-            layer,
-            self.angle,
-            self.shape,
-            self.oversampling,
-            self.offset,
-            self.convergence,
-            self.size,
+        """Turn a layer of the frame back into the window (see `unrotate`)."""
+        _check_plane(layer, "layer")
+        if tuple(layer.shape) != self.size:
+            raise InvalidInput(
+                f"layer has shape {tuple(layer.shape)}, but a picture of shape {self.shape} "
+                f"rotated by {self.angle:g}° has shape {self.size}; give rotate()'s angle and its "
+                "input's shape"
+            )
+        turns = _quarter_turns(self.angle)
+        if turns is not None and not self.rate:
+            return _turn(layer, -turns)
+        if self.rate:
+            return _resample(layer, self.shape, self._to_convergent)
+        matrix = (_matrix(self.angle) * (1, self.oversampling)).T
+        shift = matrix @ self.away - self.offset
+        return _resample(layer, self.shape, _affinely(self.size, self.shape, matrix, shift))
+
+    def _sample(self, row: Array, column: Array) -> tuple[Array, Array]:
+        """Where a place of the picture is, both measured from their centres: along and across."""
+        matrix = _matrix(self.angle)
+        along, across = (matrix[0, axis] * row + matrix[1, axis] * column for axis in (0, 1))
+        return along, self.oversampling * across / (1 - self.rate * along)
+
+    def _from_convergent(self, coefficients: Array, rows: slice, result: Array) -> None:
+        """Rows of the frame from the window's spline."""
+        along, stretched = _places(result, rows, _middle(self.size) - self.offset)
+        across = stretched * (1 - self.rate * along) / self.oversampling
+        matrix, middle = _matrix(self.angle), _middle(self.shape) - self.away
+        row, column = (
+            matrix[axis, 0] * along + matrix[axis, 1] * across + middle[axis] for axis in (0, 1)
         )
+        _sample(coefficients, row, column, result)
+
+    def _to_convergent(self, coefficients: Array, rows: slice, result: Array) -> None:
+        """Rows of the window from the frame's spline."""
+        along, across = self._sample(*_places(result, rows, _middle(self.shape) - self.away))
+        middle = _middle(self.size) - self.offset
+        _sample(coefficients, along + middle[0], across + middle[1], result)
 
 
-def rotate(
-    luma: Array,
-    angle: float,
-    oversampling: int = 1,
-    offset: Offset = (0, 0),
-    convergence: float = 0.0,
-    size: tuple[int, int] | None = None,
-) -> Array:
+def rotate(luma: Array, angle: float, oversampling: int = 1, convergence: float = 0.0) -> Array:
     """Turn a picture so that streaks at ``angle`` become vertical (θ∘ in Eq. 1).
 
     Parameters
@@ -157,22 +234,16 @@ def rotate(
         counter-clockwise by it, as in ``skimage.transform.rotate(luma, angle)``.
     oversampling : int
         Samples a pixel across the streaks. Multiples of 90° ignore it: nothing is interpolated.
-    offset : (float, float)
-        Moves the frame against the picture, in samples along and across: with `grid_samples`, the
-        frames of all windows of a picture have the same samples. Multiples of 90° ignore it, and
-        so do converging streaks.
     convergence : float
         Degrees by which the streaks' direction changes from the picture's centre to half its
         diagonal across from there, at most 20. Positive ones meet below, negative ones
         above; ``angle`` is that in the centre.
-    size : (int, int), optional
-        Samples of the frame, along and across, where ``offset`` counts. Default: `rotated_shape`.
 
     Returns
     -------
-    array, shape ``size``, same dtype
+    array, shape ``rotated_shape((H, W), angle, oversampling, convergence)``, same dtype
         The whole picture, centre on centre, surrounded by its own reflection (where streaks have
-        the mirrored angle). Values stay within the input's. Exact for multiples of 90° without a
+        the mirrored angle). Values stay within the input's. Exact for multiples of 90° without
         convergence.
 
     Raises
@@ -181,16 +252,7 @@ def rotate(
         ``luma`` is not a 2-D float array, or ``angle`` or ``convergence`` is not in its range.
     """
     _check_plane(luma, "luma")
-    shape = size or rotated_shape(luma.shape, angle, oversampling, convergence)
-    if convergence:
-        return _resample(
-            luma, shape, _from_convergent(luma.shape, shape, angle, oversampling, convergence)
-        )
-    turns = _quarter_turns(angle)
-    if turns is not None:
-        return _turn(luma, turns)
-    matrix = _matrix(angle) / (1, oversampling)
-    return _resample(luma, shape, _affinely(luma.shape, shape, matrix, matrix @ offset))
+    return Frame.of(luma.shape, angle, convergence, oversampling).rotate(luma)
 
 
 def unrotate(
@@ -198,27 +260,19 @@ def unrotate(
     angle: float,
     shape: tuple[int, int],
     oversampling: int = 1,
-    offset: Offset = (0, 0),
     convergence: float = 0.0,
-    size: tuple[int, int] | None = None,
 ) -> Array:
     """Turn a layer of the rotated frame back into the picture's frame.
 
     Parameters
     ----------
-    layer : array, shape ``size``
+    layer : array, shape ``rotated_shape(shape, angle, oversampling, convergence)``
         float32 or float64. What was found in the rotated frame, such as the rain R. Not modified.
     angle : float
         The angle that was given to `rotate`, in degrees.
     shape : (int, int)
         Height and width of the picture that was rotated.
-    oversampling : int
-        What was given to `rotate`.
-    offset : (float, float)
-        What was given to `rotate`.
-    convergence : float
-        What was given to `rotate`.
-    size : (int, int), optional
+    oversampling, convergence
         What was given to `rotate`.
 
     Returns
@@ -233,22 +287,7 @@ def unrotate(
         ``layer`` is not a 2-D float array of the rotated frame's shape, or ``angle`` or
         ``convergence`` is not in its range.
     """
-    _check_plane(layer, "layer")
-    expected = size or rotated_shape(shape, angle, oversampling, convergence)
-    if tuple(layer.shape) != expected:
-        raise InvalidInput(
-            f"layer has shape {tuple(layer.shape)}, but a picture of shape {tuple(shape)} rotated "
-            f"by {angle:g}° has shape {expected}; give rotate()'s angle and its input's shape"
-        )
-    if convergence:
-        return _resample(
-            layer, shape, _to_convergent(shape, expected, angle, oversampling, convergence)
-        )
-    turns = _quarter_turns(angle)
-    if turns is not None:
-        return _turn(layer, -turns)
-    matrix = (_matrix(angle) * (1, oversampling)).T
-    return _resample(layer, shape, _affinely(expected, shape, matrix, -np.asarray(offset)))
+    return Frame.of(shape, angle, convergence, oversampling).unrotate(layer)
 
 
 def compensate_interpolation(rain: Array, light: Array, seen: Array) -> Array:
@@ -285,89 +324,6 @@ def compensate_interpolation(rain: Array, light: Array, seen: Array) -> Array:
         more = clip(share, 0, 1)[own] * (light[rows] - seen[rows])
         result[rows] = clip(rain[rows] + more, 0, light[rows])
     return result
-
-
-def grid_samples(
-    window: Window, shape: tuple[int, ...], angle: float, oversampling: int = 1
-) -> tuple[Offset, tuple[int, int]]:
-    """Choose the samples of the whole picture's frame that a window's frame has.
-
-    Those around the window. Where the window ends with the picture, its frame goes on as the
-    picture's does, for 64 pixels: rain at the border is then decomposed as in the whole.
-
-    Parameters
-    ----------
-    window : (slice, slice)
-        Rows and columns of the picture, with their ends.
-    shape : (int, int) or (int, int, int)
-        Of the picture.
-    angle : float
-        Degrees clockwise from vertical.
-    oversampling : int
-        Samples a pixel across the streaks.
-
-    Returns
-    -------
-    (float, float)
-        Offset for `rotate`, along and across.
-    (int, int)
-        Size for `rotate`.
-    """
-    whole = rotated_shape((shape[0], shape[1]), angle, oversampling)
-    part = window[0].stop - window[0].start, window[1].stop - window[1].start
-    size = np.asarray(rotated_shape(part, angle, oversampling))
-    into, whole_middle = (_matrix(angle) * (1, oversampling)).T, _middle(whole)
-
-    def sample(row: float, column: float) -> np.ndarray[Any, np.dtype[np.float64]]:
-        """Where a place between the picture's pixels is in the whole picture's frame."""
-        return np.asarray(into @ (row - shape[0] / 2, column - shape[1] / 2) + whole_middle)
-
-    middle = sample(*((side.start + side.stop) / 2 for side in window))
-    first = np.rint(middle - _middle(tuple(size)))
-    last = first + size
-    ends = [
-        (side.start - _BORDER * (side.start == 0), side.stop + _BORDER * (side.stop == length))
-        for side, length in zip(window, shape, strict=False)
-    ]
-    if ends != [(side.start, side.stop) for side in window]:
-        corners = [sample(row, column) for row in ends[0] for column in ends[1]]
-        first = np.maximum(0, np.minimum(first, np.floor(np.min(corners, axis=0))))
-        last = np.minimum(whole, np.maximum(last, np.ceil(np.max(corners, axis=0)) + 1))
-    along, across = first + (last - first - 1) / 2 - middle
-    height, width = last - first
-    return (float(along), float(across)), (int(height), int(width))
-
-
-def window_direction(
-    window: Window, shape: tuple[int, ...], angle: float, convergence: float
-) -> tuple[float, float]:
-    """Angle and convergence of a window, whose streaks meet where the picture's do.
-
-    Parameters
-    ----------
-    window : (slice, slice)
-        Rows and columns of the picture, with their ends.
-    shape : (int, int) or (int, int, int)
-        Of the picture.
-    angle, convergence : float
-        Of the picture; see `rotate`.
-
-    Returns
-    -------
-    (float, float)
-        Where streaks are parallel, the picture's own.
-    """
-    if not convergence:
-        return angle, 0.0
-    away = [(side.start + side.stop - n) / 2 for side, n in zip(window, shape, strict=False)]
-    part = [side.stop - side.start for side in window]
-    along, across = _matrix(angle).T @ away
-    rate = convergence_rate((shape[0], shape[1]), convergence)
-    # With the meeting point at (1, 0) / rate, this is how far it is, as a part of that.
-    before, distance = 1 - rate * along, math.hypot(1 - rate * along, rate * across)
-    turned = math.degrees(math.atan2(rate * across, before))
-    near = math.degrees(math.atan(rate / distance * math.hypot(*part) / 2))
-    return angle + turned, near
 
 
 def convergence_rate(shape: tuple[int, int], convergence: float) -> float:
@@ -467,49 +423,6 @@ def _affinely(
             prefilter=False,
             **_SPLINE,
         )
-
-    return fill
-
-
-def _from_convergent(
-    picture: tuple[int, int],
-    frame: tuple[int, int],
-    angle: float,
-    oversampling: int,
-    convergence: float,
-) -> _Sampler:
-    """A picture's values in the frame in which its converging streaks are vertical."""
-    rate, matrix = convergence_rate(picture, convergence), _matrix(angle)
-    middle, source_middle = _middle(frame), _middle(picture)
-
-    def fill(coefficients: Array, rows: slice, result: Array) -> None:
-        along, stretched = _places(result, rows, middle)
-        across = stretched * (1 - rate * along) / oversampling
-        row, column = (
-            matrix[axis, 0] * along + matrix[axis, 1] * across + source_middle[axis]
-            for axis in (0, 1)
-        )
-        _sample(coefficients, row, column, result)
-
-    return fill
-
-
-def _to_convergent(
-    picture: tuple[int, int],
-    frame: tuple[int, int],
-    angle: float,
-    oversampling: int,
-    convergence: float,
-) -> _Sampler:
-    """A frame's values in the picture whose converging streaks are vertical there."""
-    rate, matrix = convergence_rate(picture, convergence), _matrix(angle)
-    middle, source_middle = _middle(picture), _middle(frame)
-
-    def fill(coefficients: Array, rows: slice, result: Array) -> None:
-        row, column = _places(result, rows, middle)
-        along, across = (matrix[0, axis] * row + matrix[1, axis] * column for axis in (0, 1))
-        stretched = oversampling * across / (1 - rate * along)
-        _sample(coefficients, along + source_middle[0], stretched + source_middle[1], result)
 
     return fill
 

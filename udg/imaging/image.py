@@ -2,7 +2,7 @@
 
 Arrays are ``(H, W)`` or ``(H, W, C)``, channels last. One channel is grey, two are grey and alpha,
 three are RGB, four are RGB and alpha; more are bands of equal weight. Alpha is never changed.
-Files are the business of `udg.io.raster`.
+Files are the business of `udg.io.files`.
 """
 
 from __future__ import annotations

@@ -23,9 +23,10 @@ Analysis", Addison-Wesley 1977, ch. 16. Reweighting is that of Candès, Wakin an
 
 from __future__ import annotations
 
+import logging
 import time
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from typing import Any, NamedTuple, Protocol
 
 import numpy as np
@@ -64,6 +65,8 @@ __all__ = [
     "stage_result",
     "window_problem",
 ]
+
+_log = logging.getLogger(__name__)
 
 Array = Any
 Floats = np.ndarray[Any, np.dtype[Any]]
@@ -178,7 +181,7 @@ class Decision:
     def frame(self, window: Window) -> Frame:
         """The frame of a window."""
         oversampling = self.options.oversampling
-        return Frame.of_window(window, self.shape, self.angle, self.convergence, oversampling)
+        return Frame.of(self.shape, self.angle, self.convergence, oversampling, window)
 
     def found(self, angle: float) -> Decision:
         """The same with a window's own angle for the picture's."""
@@ -565,7 +568,7 @@ def stage_result(
         iterations=sum(one.minimum.iterations for one in solved) / len(results),
         seconds=sum(one.minimum.seconds for one in solved),
         reason=next((one.reason for one in minima if one.reason != "gap"), "gap"),
-        angles=tuple(one.frame.angle for one in results),
+        angles=tuple(one.frame.own_angle for one in results),
         history=minima[0].history if single else (),
     )
 
@@ -634,6 +637,10 @@ def derain(picture: Picture, request: Request, reporter: Reporter) -> list[Layer
         decision = decide(picture.overview(), request, asked, earlier)
         if decision is None:
             break
+        found = decision.angle, decision.convergence, decision.rain_level
+        _log.info(
+            "direction %d: %.1f°, convergence %.1f°, rain level %.2f", len(earlier) + 1, *found
+        )
         solved: list[StageResult] = []
         density: RainDensity | None = None
         stopped = False
@@ -646,6 +653,9 @@ def derain(picture: Picture, request: Request, reporter: Reporter) -> list[Layer
                 density = measure_density(picture, decision, rain)
             if (result := stage_result(picture.solved(), decision, stage)) is not None:
                 solved.append(result)
+                weights = " ".join(f"{k}={v:.3g}" for k, v in asdict(result.weights).items())
+                ended = weights, result.gap, result.iterations, result.reason
+                _log.info("stage %d: %s, gap %.2g, %.0f iterations (%s)", stage.number + 1, *ended)
                 stopped = result.reason == "callback"
             if stopped:
                 if not stage.last:
