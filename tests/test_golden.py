@@ -11,7 +11,7 @@ def kept():
         return dict(results)
 
 
-@pytest.mark.parametrize("case", golden.cases(), ids=lambda case: case.name)
+@pytest.mark.parametrize("case", list(golden.cases()), ids=lambda case: case.name)
 def test_results_are_as_they_were(case, kept):
     found = golden.solved(case)
     decided = kept[f"{case.name}/decided"]
