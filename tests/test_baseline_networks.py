@@ -19,7 +19,7 @@ from benchmarks.baselines.networks import NETWORKS, TITLES, ddn, shared, sizes, 
 from benchmarks.baselines.networks import train as trainer  # noqa: E402
 from benchmarks.baselines.networks.recipe import Batch  # noqa: E402
 from udg.errors import Diverged, FileError, InvalidInput  # noqa: E402
-from udg.io.raster import read, write  # noqa: E402
+from udg.io.files import read, write  # noqa: E402
 
 NAMES = tuple(NETWORKS)
 TINY = {

@@ -11,7 +11,7 @@ from scipy.optimize import approx_fprime
 from scipy.stats import multivariate_normal
 
 import udg
-from udg.io.raster import write
+from udg.io.files import write
 
 pytest.importorskip("sklearn", reason="pip install 'udg[benchmarks]'")
 

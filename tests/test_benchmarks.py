@@ -150,7 +150,7 @@ def test_list_names_all(capsys: pytest.CaptureFixture[str]) -> None:
 
 def test_tiny_data_has_the_folders_that_the_list_names(tmp_path: Path) -> None:
     from udg.batch.evaluation import find_pairs
-    from udg.io.raster import read
+    from udg.io.files import read
 
     data = tiny.make(tmp_path / "data")
     for benchmark in BENCHMARKS:

@@ -9,7 +9,7 @@ import torch
 
 import udg
 from udg import FileError, InvalidImage, InvalidInput
-from udg.io import raster
+from udg.io import files
 from udg.net.data import (
     Sampler,
     find,
@@ -28,7 +28,7 @@ def pixels(rng) -> np.ndarray:
 
 def test_pictures_are_a_folder_a_file_or_arrays(tmp_path, pixels):
     for name in ("b.png", "a.tif"):
-        raster.write(tmp_path / name, pixels)
+        files.write(tmp_path / name, pixels)
     (tmp_path / "notes.txt").write_text("no picture")
     folder = load(tmp_path, angles=0)
     assert [picture.name for picture in folder] == ["a.tif", "b.png"]
@@ -199,5 +199,5 @@ def test_fingerprint_tells_pictures_apart(pixels):
 
 
 def test_find_takes_paths_of_any_kind(tmp_path: Path, pixels):
-    raster.write(tmp_path / "a.png", pixels)
+    files.write(tmp_path / "a.png", pixels)
     assert find(str(tmp_path / "a.png")) == find([tmp_path / "a.png"])

@@ -23,7 +23,7 @@ import torch
 import udg
 from udg import Diverged, FileError, InvalidInput
 from udg.detection.density import RainDensity
-from udg.io import raster
+from udg.io import files
 from udg.net import (
     AUTHORS_LOSS,
     AUTHORS_TRAINING,
@@ -708,7 +708,7 @@ def test_what_a_run_leaves(tmp_path):
     with (tmp_path / "log.csv").open() as file:
         rows = [{name: float(u) for name, u in row.items() if u} for row in csv.DictReader(file)]
     assert rows == result.history
-    assert raster.read(tmp_path / "samples.png").pixels.shape == (2 * 16, 4 * 16)
+    assert files.read(tmp_path / "samples.png").pixels.shape == (2 * 16, 4 * 16)
     assert result.path == tmp_path
 
 
@@ -737,7 +737,7 @@ def test_curves_and_events(tmp_path, monkeypatch):
         sys.modules, "torch.utils.tensorboard", SimpleNamespace(SummaryWriter=Board)
     )
     result = run(tmp_path)
-    assert raster.read(tmp_path / "learning.png").pixels.shape[:2] == (480, 840)
+    assert files.read(tmp_path / "learning.png").pixels.shape[:2] == (480, 840)
     assert boards[0] == ("begin", str(tmp_path / "events"), 1)
     for row in result.history:
         for name in ("loss", "lr", "lam_x"):

@@ -326,7 +326,7 @@ def test_the_drawn_street_shows_rain(picture: np.ndarray) -> None:
 
 
 def test_data_dir_gives_the_picture(tmp_path: Path) -> None:
-    from udg.io.raster import write
+    from udg.io.files import write
 
     folder = tmp_path / scenes.STREET
     folder.mkdir(parents=True)

@@ -29,7 +29,7 @@ from numpy.typing import NDArray
 
 from udg.errors import UdgError
 from udg.imaging.image import prepare
-from udg.io.raster import read
+from udg.io.files import read
 from udg.pipeline.whole import solve
 
 __all__ = ["Remover", "rain_sample", "stripes_sample"]

@@ -22,7 +22,7 @@ from typing import Any
 import numpy as np
 
 import udg
-from udg.io.raster import quantize
+from udg.io.picture import quantize
 
 Array = np.ndarray[Any, Any]
 Derain = Callable[..., Array]  # (image, angle=None) → image, of the same type

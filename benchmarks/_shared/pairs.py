@@ -24,7 +24,8 @@ from udg import batch
 from udg.batch.evaluation import find_pairs
 from udg.errors import FileError
 from udg.imaging.image import prepare
-from udg.io.raster import quantize, read
+from udg.io.files import read
+from udg.io.picture import quantize
 
 Array = np.ndarray[Any, Any]
 

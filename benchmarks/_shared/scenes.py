@@ -13,7 +13,7 @@ from scipy.ndimage import gaussian_filter
 import udg
 from udg.imaging.geometry import rotate
 from udg.imaging.image import prepare
-from udg.io.raster import read
+from udg.io.files import read
 
 Array = Any
 

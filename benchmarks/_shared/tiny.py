@@ -13,7 +13,7 @@ from skimage.transform import resize
 
 import udg
 from benchmarks._shared import scenes
-from udg.io.raster import write
+from udg.io.files import write
 
 PHOTOS = ("astronaut", "chelsea", "coffee", "rocket")
 SHAPE = (128, 192)  # crops of the trainings are 128×128, patches of NIQE 96×192

@@ -32,7 +32,8 @@ from benchmarks.baselines import dsc, gmm
 from benchmarks.baselines.networks import NETWORKS, derainer
 from udg.batch.evaluation import find_pairs
 from udg.errors import UdgError
-from udg.io.raster import quantize, read
+from udg.io.files import read
+from udg.io.picture import quantize
 
 
 def measure(derain: Callable[[Any], Any], rainy: Path, clean: Path) -> dict[str, Any]:

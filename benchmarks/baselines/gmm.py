@@ -25,7 +25,7 @@ from scipy.optimize import minimize
 
 from udg import batch
 from udg.imaging.image import prepare
-from udg.io.raster import read
+from udg.io.files import read
 
 from .patches import Floats, Grid, centre
 

@@ -27,7 +27,7 @@ from benchmarks._shared.common import write_json
 from benchmarks._shared.markdown_table import Table
 from udg.imaging.geometry import rotate
 from udg.imaging.image import prepare
-from udg.io.raster import read
+from udg.io.files import read
 
 Array = np.ndarray[Any, Any]
 #: Bins of the paper's figure are not known; these are a grey level wide, around none.

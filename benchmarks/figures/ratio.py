@@ -28,7 +28,7 @@ from benchmarks._shared.common import write_json
 from benchmarks._shared.markdown_table import Table
 from udg.detection.weights import contrast
 from udg.imaging.image import prepare
-from udg.io.raster import quantize
+from udg.io.picture import quantize
 from udg.pipeline.options import STAGES
 
 Array = np.ndarray[Any, Any]

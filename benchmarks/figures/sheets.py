@@ -21,7 +21,7 @@ from benchmarks._shared import arguments, drawing, methods, pairs
 from benchmarks._shared.common import pictures, write_json
 from benchmarks._shared.drawing import Cell
 from udg.errors import FileError
-from udg.io.raster import read
+from udg.io.files import read
 
 METHODS = ("udg-paper", "udg", "udgnet")
 

@@ -37,7 +37,8 @@ from benchmarks._shared.common import write_json
 from benchmarks.baselines.dip import deep_image_prior
 from udg.batch.evaluation import find_pairs
 from udg.imaging.image import prepare
-from udg.io.raster import quantize, read
+from udg.io.files import read
+from udg.io.picture import quantize
 from udg.net import SINGLE_IMAGE
 
 SIGN = 1.0  # weight of 0 ≤ R ≤ Y, enough for R to keep to it

@@ -25,7 +25,7 @@ from benchmarks._shared import arguments, drawing
 from benchmarks._shared.common import write_json
 from benchmarks._shared.drawing import Cell
 from udg.imaging.image import prepare
-from udg.io.raster import quantize
+from udg.io.picture import quantize
 
 Array = np.ndarray[Any, Any]
 AIR = 0.80  # A, the veil's light

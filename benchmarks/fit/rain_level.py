@@ -30,7 +30,7 @@ from udg.detection.parameters import StreakClassifier, rain_level_model
 from udg.detection.rain_level import Evidence, evidence, level_from_logit
 from udg.imaging.illuminant import estimate_illuminant
 from udg.imaging.image import prepare
-from udg.io.raster import read
+from udg.io.files import read
 
 NAME = "rain_level"
 RAIN = ("rain100l-dev/rainy", "realrain60/rainy")

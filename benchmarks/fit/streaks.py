@@ -35,7 +35,7 @@ from udg.detection.parameters import StreakClassifier
 from udg.detection.parameters import streak_classifier as shipped
 from udg.detection.streaks import StreakFeatures, streak_features, streak_logit
 from udg.imaging.image import prepare
-from udg.io.raster import read
+from udg.io.files import read
 from udg.pipeline.options import resolve
 from udg.pipeline.stages import decide, observed_plane, schedule, solve_window
 

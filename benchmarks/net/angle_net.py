@@ -33,7 +33,7 @@ import udg
 from benchmarks._shared import arguments
 from benchmarks._shared.common import pictures, write_json
 from udg.imaging.image import prepare
-from udg.io.raster import read
+from udg.io.files import read
 from udg.net import AngleNet, average_angle, from_pretrained, rotate, save_pretrained
 
 SIDE = 192  # of what is kept of a picture; its middle is a patch at any turn

@@ -21,7 +21,7 @@ from skimage.transform import resize
 from benchmarks._shared import arguments
 from benchmarks._shared.common import pictures, write_json
 from udg import batch
-from udg.io.raster import read, write
+from udg.io.files import read, write
 
 SIDE = 640  # pixels, the longer one
 BRIGHTER = 3.0

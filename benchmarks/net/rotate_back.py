@@ -23,7 +23,7 @@ from benchmarks._shared import arguments
 from benchmarks._shared.common import write_json
 from udg.batch.evaluation import find_pairs
 from udg.imaging.image import prepare
-from udg.io.raster import read
+from udg.io.files import read
 from udg.net import for_inference, from_pretrained, rotate, unrotate
 
 

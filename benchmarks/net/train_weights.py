@@ -21,7 +21,7 @@ from skimage.transform import resize
 import udg
 from benchmarks._shared import arguments
 from benchmarks._shared.common import pictures
-from udg.io.raster import read, write
+from udg.io.files import read, write
 from udg.net import ENERGY_LOSS, Config, TrainConfig
 
 LONGER_SIDE = 640  # of the real photos

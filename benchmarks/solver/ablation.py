@@ -25,7 +25,8 @@ from udg import batch
 from udg.batch.evaluation import find_pairs
 from udg.detection.parameters import reweighting_parameters
 from udg.imaging.image import prepare
-from udg.io.raster import quantize, read
+from udg.io.files import read
+from udg.io.picture import quantize
 from udg.pipeline.options import resolve
 from udg.pipeline.whole import solve_request
 

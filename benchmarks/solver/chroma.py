@@ -26,7 +26,8 @@ from udg import batch
 from udg.batch.evaluation import find_pairs
 from udg.imaging.illuminant import estimate_illuminant
 from udg.imaging.image import prepare
-from udg.io.raster import quantize, read
+from udg.io.files import read
+from udg.io.picture import quantize
 
 PAIRS = ("rain100l-dev", "rain100h-dev")
 PHOTOS = "kodak24, rendered, JPEG"

@@ -31,7 +31,7 @@ import udg
 from benchmarks._shared import arguments
 from benchmarks._shared.common import write_json
 from udg import batch
-from udg.io import raster
+from udg.io import files
 
 SIDE = 256
 
@@ -91,7 +91,7 @@ def main() -> None:
         paths = [Path(place, "rainy", f"{seed:02}.png") for seed in range(given.pictures)]
         paths[0].parent.mkdir()
         for seed, path in enumerate(paths):
-            raster.write(path, rainy(seed, given.side))
+            files.write(path, rainy(seed, given.side))
         large = np.tile(rainy(3, given.side), (3, 4, 1))
         results = {}
         for name, work in (

@@ -24,7 +24,8 @@ from benchmarks._shared import arguments
 from benchmarks._shared.common import pictures, run, write_json
 from benchmarks.fit.rain_level import FITTED
 from udg import batch
-from udg.io.raster import quantize, read
+from udg.io.files import read
+from udg.io.picture import quantize
 
 CAP = 60.0
 RAINY = "rain100l-dev/rainy"

@@ -29,7 +29,8 @@ import udg
 from benchmarks._shared import arguments
 from benchmarks._shared.common import pictures, write_json
 from benchmarks._shared.drawing import keep
-from udg.io.raster import quantize, read
+from udg.io.files import read
+from udg.io.picture import quantize
 
 STREAKS = ("gone", "partly", "no")
 DAMAGE = ("none", "slight", "clear")

@@ -22,7 +22,8 @@ from rich.table import Table
 import udg
 from benchmarks._shared import arguments
 from benchmarks._shared.common import write_json
-from udg.io.raster import FORMATS, read
+from udg.io.files import read
+from udg.io.paths import FORMATS
 
 
 def pairs(rainy: Path, derained: Path) -> list[tuple[Path, Path]]:

@@ -32,7 +32,8 @@ from rich.table import Table
 import udg
 from benchmarks._shared import arguments
 from benchmarks._shared.common import pictures, write_json
-from udg.io import raster, windows
+from udg.io import files
+from udg.io.picture import quantize
 from udg.pipeline import tiles
 
 ANGLE = 8.0
@@ -43,8 +44,8 @@ OVERLAPS = (32, 64, 128, 192)
 
 def rainy_picture(path: Path, angle: float) -> NDArray[np.uint8]:
     """Put rain on a picture, in 8 bits."""
-    rainy = udg.synthesize(raster.read(path).pixels, angle=angle, seed=1).rainy
-    return raster.quantize(rainy, np.uint8, np.uint8)
+    rainy = udg.synthesize(files.read(path).pixels, angle=angle, seed=1).rainy
+    return quantize(rainy, np.uint8, np.uint8)
 
 
 def derain(source: Path, target: Path, *options: str) -> dict[str, Any]:
@@ -82,7 +83,7 @@ def make_files(path: Path, folder: Path, size: tuple[int, int], timed: tuple[int
         "large.png": size,
     }.items():
         repeats = -(-height // small.shape[0]), -(-width // small.shape[1]), 1
-        raster.write(folder / name, np.tile(small, repeats)[:height, :width])
+        files.write(folder / name, np.tile(small, repeats)[:height, :width])
 
 
 def measure_files(
@@ -114,7 +115,7 @@ def measure_files(
 
 
 def _shape(path: Path) -> tuple[int, ...]:
-    with windows.opened(path) as picture:
+    with files.opened(path) as picture:
         return picture.pixels.shape[:2]
 
 

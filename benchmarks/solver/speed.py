@@ -31,7 +31,7 @@ from benchmarks._shared.common import circumstances, environment, write_json
 from benchmarks._shared.timing import Yardstick, beside, clock, in_one_go, iterations_to, trace
 from udg.imaging.geometry import rotate
 from udg.imaging.image import prepare
-from udg.io.raster import read
+from udg.io.files import read
 
 ANGLES = (0.0, 20.0)
 EXCESSES = (1e-2, 1e-3, 1e-4)

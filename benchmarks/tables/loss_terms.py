@@ -34,7 +34,8 @@ from skimage.transform import resize
 import udg
 from benchmarks._shared import arguments
 from benchmarks._shared.common import pictures, write_json
-from udg.io.raster import quantize, read
+from udg.io.files import read
+from udg.io.picture import quantize
 from udg.net import TABLE_5, Config, TrainConfig
 
 SCENES = "clean/cityscapes"

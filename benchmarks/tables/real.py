@@ -32,7 +32,8 @@ from benchmarks._shared import arguments, methods, paper
 from benchmarks._shared.common import pictures, write_json
 from benchmarks._shared.markdown_table import Table, same_pictures
 from benchmarks.tables import study
-from udg.io.raster import quantize, read, write
+from udg.io.files import read, write
+from udg.io.picture import quantize
 
 METHODS = ("rain", "dsc", "gmm", "udg-paper", "udg", "udgnet")
 

@@ -36,7 +36,9 @@ import udg
 from benchmarks._shared import arguments, paper
 from benchmarks._shared.common import write_json
 from udg import batch
-from udg.io.raster import quantize, read, write_bytes
+from udg.io.files import read
+from udg.io.paths import write_bytes
+from udg.io.picture import quantize
 
 _TEMPLATE = Path(__file__).with_suffix(".html")
 _QUALITY = 92  # JPEG: its losses stay far below what is being judged

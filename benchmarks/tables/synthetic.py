@@ -29,7 +29,7 @@ import udg
 from benchmarks._shared import arguments, methods, pairs, paper
 from benchmarks._shared.common import write_json
 from benchmarks._shared.markdown_table import Table, same_pictures
-from udg.io.raster import write
+from udg.io.files import write
 
 #: Which set of the paper one of ours stands for.
 COUNTERPARTS = {"streets": "Cityscape", "rain1400": "Rain1400"}

@@ -1,4 +1,4 @@
-"""Files: raster formats, TIFF and zarr by parts, EXIF.
+"""Files: pictures read and written whole or by windows, EXIF, paths.
 
 No processing: arrays in, arrays out.
 """

@@ -22,7 +22,7 @@ from torch.optim.swa_utils import get_ema_multi_avg_fn
 
 from udg._version import __version__
 from udg.errors import Diverged, FileError, InvalidInput
-from udg.io.raster import plain_errors, replacing
+from udg.io.paths import plain_errors, replacing
 from udg.net.config import TrainConfig
 from udg.net.discriminator import ImagePool, PatchDiscriminator
 from udg.net.network import UDGNet

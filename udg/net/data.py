@@ -23,10 +23,10 @@ import torch
 from torch import Tensor
 
 from udg._version import __version__
-from udg.batch import expand
 from udg.errors import FileError, InvalidImage, InvalidInput
 from udg.imaging.image import prepare
-from udg.io.raster import plain_errors, read, replacing, write_bytes
+from udg.io.files import read
+from udg.io.paths import expand, plain_errors, replacing, write_bytes
 
 __all__ = [
     "Angles",

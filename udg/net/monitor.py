@@ -12,7 +12,9 @@ from typing import Any
 import numpy as np
 import torch
 
-from udg.io.raster import plain_errors, quantize, write, write_bytes
+from udg.io.files import write
+from udg.io.paths import plain_errors, write_bytes
+from udg.io.picture import quantize
 from udg.net.checkpoint import TrainState
 from udg.net.config import TrainConfig
 from udg.net.data import Sampler

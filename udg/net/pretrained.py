@@ -13,7 +13,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 
 from udg.errors import FileError, InvalidInput
-from udg.io.raster import plain_errors, replacing
+from udg.io.paths import plain_errors, replacing
 from udg.net.network import Config, UDGNet
 
 __all__ = ["from_pretrained", "save_pretrained"]

@@ -15,8 +15,7 @@ from typing import Any, Literal
 
 import torch
 
-from udg.batch import make_folder
-from udg.io.raster import write_bytes
+from udg.io.paths import make_folder, write_bytes
 from udg.net.checkpoint import CONFIG, TrainState, saved_config
 from udg.net.config import SINGLE_IMAGE, TrainConfig, resolve
 from udg.net.data import (

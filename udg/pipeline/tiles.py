@@ -39,7 +39,7 @@ from udg.imaging.image import (
     prepare,
     shrunk,
 )
-from udg.io.raster import quantize
+from udg.io.picture import quantize
 from udg.model.duality import Duals
 from udg.model.energy import Model, Weights
 from udg.optim.loop import Reason
@@ -398,7 +398,7 @@ def solve_tiles(
     target : array_like, optional
         Where the derained picture goes: anything with ``dtype`` that can be assigned to by rows,
         ``target[top:bottom] = rows``, from top to bottom. Values of an integer type are rounded; a
-        type other than the source's has its own full range (`udg.io.raster.quantize`). It must not
+        type other than the source's has its own full range (`udg.io.picture.quantize`). It must not
         be the source. Default: a new array, float32, in the source's range.
     rain : array_like, optional
         Where the rain layer goes, if wanted: as `target`, of shape (H, W). Floats are R, where 1

@@ -72,7 +72,7 @@ def derainer(
         derained version of the same shape; integers keep their type, floats become float32. A
         second argument, the angle of the rain, is accepted and not used.
     """
-    from udg.io.raster import quantize
+    from udg.io.picture import quantize
 
     from .shared import derain, load
 

@@ -17,7 +17,8 @@ from rich.progress import track
 from benchmarks._shared import arguments
 from benchmarks._shared.common import pictures
 from benchmarks.net.train_weights import rain, to8
-from udg.io.raster import quantize, read, write
+from udg.io.files import read, write
+from udg.io.picture import quantize
 
 
 def main() -> None:

@@ -14,7 +14,7 @@ from safetensors.torch import save as to_bytes
 from torch import Tensor, nn
 
 from udg.errors import FileError, InvalidInput
-from udg.io.raster import plain_errors, replacing
+from udg.io.paths import plain_errors, replacing
 
 from . import NETWORKS
 

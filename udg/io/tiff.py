@@ -1,156 +1,226 @@
-"""Pictures on disk that are read and written by windows, so that they need not fit into memory.
-
-`opened` reads TIFF (strips or tiles, compressed or not, classic or BigTIFF) and zarr arrays window
-by window; every other format is decoded whole. `created` writes TIFF and zarr row by row under a
-temporary name, and any other format at the end. What is carried over, and what is refused, is the
-same as in `udg.io.raster`.
-"""
+"""TIFF, whole or by windows: strips or tiles, compressed or not, classic or BigTIFF."""
 
 from __future__ import annotations
 
+import contextlib
 import mmap
 import os
-import secrets
-import shutil
+import struct
 import warnings
 from collections import OrderedDict
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from io import BytesIO
 from pathlib import Path
+from types import MappingProxyType
 from typing import IO, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from udg.errors import FileError, InvalidImage, MissingExtra
-from udg.io import raster
-from udg.io.raster import Picture
+from udg.errors import FileError
+from udg.io.exif import ABOUT_THE_PICTURE, ORIENTATION, Directory, from_tiff, pack, parse
+from udg.io.paths import damage, plain_errors, replacing
+from udg.io.picture import (
+    Picture,
+    bounds,
+    carried,
+    check_size,
+    from_cmyk,
+    full_scale,
+    plausible_dpi,
+    turned,
+)
 
-__all__ = ["created", "is_zarr", "opened"]
+__all__ = ["TiffRows", "TiffWindows", "created", "decode", "dimensions", "encode", "opened"]
 
 _CACHED = 2**28  # bytes of decoded strips or tiles that are kept
 _SIDE = 256  # of the tiles in a TIFF that is written
-_CHUNK = 1024  # side of the chunks in a zarr that is written
 _CLASSIC = 4 * 10**9  # bytes of pixels beyond which a TIFF must be a BigTIFF
 
 
-@contextmanager
-def opened(path: str | os.PathLike[str]) -> Iterator[Picture]:
-    """Open a picture for reading by windows.
-
-    Parameters
-    ----------
-    path : path-like
-        A file that `udg.io.raster.read` can read, or a zarr array of shape (H, W) or (H, W, C), or a
-        zarr group that holds nothing but one.
-
-    Yields
-    ------
-    Picture
-        As `udg.io.raster.read` gives it, but for TIFF and zarr its ``pixels`` have only ``shape``,
-        ``ndim``, ``dtype`` and slicing by rows and columns, which reads; until the context ends.
-
-    Raises
-    ------
-    FileError
-        As `udg.io.raster.read` does, also while reading.
-    MissingExtra
-        It is a zarr array, and zarr is not installed.
-    """
-    path = Path(path)
-    if is_zarr(path):
-        yield _open_zarr(path)
-    elif _is_tiff(path):
-        with _open_tiff(path) as picture:
-            yield picture
-    else:
-        yield raster.read(path)
-
-
-@contextmanager
-def created(
-    path: str | os.PathLike[str],
-    shape: tuple[int, ...],
-    like: Picture,
-    *,
-    overwrite: bool = False,
-) -> Iterator[Any]:
-    """Write a picture by rows, completely or not at all.
-
-    Parameters
-    ----------
-    path : path-like
-        As in `udg.io.raster.write`; ``.zarr`` makes a zarr array.
-    shape : (int, int) or (int, int, int)
-        Of the picture.
-    like : Picture
-        Gives the type of the pixels, and the profile, EXIF and resolution that are kept. Zarr keeps
-        the attributes and chunks of a zarr picture.
-    overwrite : bool
-        Replace an existing file. It stays as it was until the new one is complete.
-
-    Yields
-    ------
-    array_like
-        With ``shape``, ``ndim`` and ``dtype``. Assign all rows, ``target[top:bottom] = rows``, from
-        top to bottom.
-
-    Raises
-    ------
-    FileError
-        As `udg.io.raster.write` does. Nothing is left behind then, nor when the context ends with any
-        other exception.
-    MissingExtra
-        The path ends in ``.zarr``, and zarr is not installed.
-    """
-    path = Path(path)
-    format = raster.format_of(path)
-    if not overwrite:
-        raster.refuse_existing(path)
-    if format == "zarr":
-        with _created_zarr(path, shape, like) as target:
-            yield target
-    elif format == "TIFF":
-        with raster.plain_errors(path, "write"), raster.replacing(path) as file:
-            rows = TiffRows(file, shape, np.dtype(like.pixels.dtype), like)
-            yield rows
-            rows.finish()
-    else:
-        pixels = np.zeros(shape, like.pixels.dtype)
-        yield pixels
-        raster.write(path, pixels, like, overwrite=overwrite)
-
-
-def is_zarr(path: Path) -> bool:
-    """Whether a folder holds a zarr array or group."""
-    marks = ("zarr.json", ".zarray", ".zgroup")
-    return path.is_dir() and any((path / mark).is_file() for mark in marks)
-
-
-# TIFF
-
-
-def _is_tiff(path: Path) -> bool:
-    with raster.plain_errors(path, "read"), path.open("rb") as file:
-        return raster.format_by_content(file.read(12)) == "TIFF"
-
-
-@contextmanager
-def _open_tiff(path: Path) -> Iterator[Picture]:
+def decode(data: bytes) -> Picture:
+    """Decode a file that holds one picture."""
     import tifffile
 
-    with raster.plain_errors(path, "read"), path.open("rb") as file:
-        with raster.damage(path, "TIFF"):
+    with tifffile.TiffFile(BytesIO(data)) as tif:
+        page = _page(tif)
+        check_size(page.imagewidth, page.imagelength)
+        pixels = page.asarray()
+        if page.axes.startswith("S"):  # planes stored one after the other
+            pixels = np.moveaxis(pixels, 0, -1)
+        pixels, icc = _pixels(page, pixels, page.iccprofile)
+        return _picture(tif, page, data, turned(pixels, _orientation(page)), icc)
+
+
+def dimensions(data: bytes) -> tuple[int, int]:
+    """Read width and height, as stored."""
+    import tifffile
+
+    with tifffile.TiffFile(BytesIO(data)) as tif:
+        page = _page(tif)
+        return int(page.imagewidth), int(page.imagelength)
+
+
+def _page(tif: Any) -> Any:
+    """Return the page of the one picture that a file holds, or refuse."""
+    pages: list[Any] = list(tif.pages)
+    full = [page for page in pages if not page.is_reduced]
+    if len(full) != 1 or tif.series[0].ndim > 2 + ("S" in tif.series[0].axes):
+        raise FileError("holds several pictures; save the one you want on its own")
+    return full[0]
+
+
+def _orientation(page: Any) -> int:
+    """Return the EXIF orientation, 1 to 8."""
+    tag = page.tags.get(ORIENTATION)
+    return int(tag.value) if tag else 1
+
+
+def _picture(tif: Any, page: Any, data: Any, pixels: Any, icc: bytes | None) -> Picture:
+    """Join upright pixels, or what reads them, with what else the file says of the picture."""
+    orientation = _orientation(page)
+    unit = page.tags.valueof("ResolutionUnit", default=1)
+    dpi = page.get_resolution("inch") if unit in (2, 3) else None
+    plain = not (tif.is_imagej or tif.is_ome or tif.is_shaped)
+    lossy = page.compression.name in ("JPEG", "OJPEG", "WEBP", "JPEG_LOSSY")
+    found = None
+    with contextlib.suppress(struct.error, LookupError):
+        found = from_tiff(data, description=plain)
+    return Picture(
+        pixels=pixels,
+        format="TIFF",
+        icc=icc or None,
+        exif=found,
+        dpi=plausible_dpi(dpi, orientation),
+        lossless=not lossy,
+    )
+
+
+def _pixels(
+    page: Any, pixels: NDArray[Any], icc: bytes | None
+) -> tuple[NDArray[Any], bytes | None]:
+    """Undo TIFF's ways of storing: palettes, white as zero, few bits, CMYK."""
+    photometric, bits = page.photometric.name, page.bitspersample
+    if photometric == "PALETTE":
+        return (page.colormap[:, pixels] >> 8).astype(np.uint8).transpose(1, 2, 0), icc
+    if pixels.dtype.kind == "f" and photometric in ("MINISBLACK", "RGB"):
+        pixels = pixels.astype(np.float32, copy=False)
+    elif bits in (1, 2, 4) and pixels.dtype in (np.bool_, np.uint8):
+        pixels = pixels.astype(np.uint8) * np.uint8(255 // (2**bits - 1))
+    elif pixels.dtype not in (np.uint8, np.uint16) or bits not in (8, 16):
+        raise FileError(f"holds {bits}-bit values ({pixels.dtype}); save it with 8 or 16 bits")
+    if photometric == "MINISWHITE":
+        pixels = np.iinfo(pixels.dtype).max - pixels
+    elif photometric == "SEPARATED" and pixels.dtype == np.uint8 and pixels.shape[-1] == 4:
+        from PIL import Image
+
+        rgb, icc = from_cmyk(Image.fromarray(pixels, "CMYK"), icc)
+        return np.asarray(rgb), icc
+    elif photometric not in ("MINISBLACK", "RGB") and not (
+        photometric == "YCBCR" and page.compression.name == "JPEG"  # decoded to RGB
+    ):
+        raise FileError(f"stores colours as {photometric}; save it as RGB or grey")
+    if 1 in page.extrasamples and pixels[..., -1].min() < full_scale(pixels.dtype):
+        raise FileError("has premultiplied alpha; save it with straight (unassociated) alpha")
+    return pixels, icc
+
+
+def encode(pixels: NDArray[Any], kept: Mapping[str, Any]) -> memoryview:
+    """Encode a picture with what `carried` kept."""
+    buffer = BytesIO()
+    _write(buffer, pixels, pixels.shape, **kept)
+    return buffer.getbuffer()
+
+
+def _write(
+    file: Any,
+    data: Any,
+    shape: tuple[int, ...],
+    icc_profile: bytes | None = None,
+    exif: bytes | None = None,
+    dpi: tuple[float, float] | None = None,
+    *,
+    bigtiff: bool = False,
+    layout: Mapping[str, Any] = MappingProxyType({}),
+) -> None:
+    """Write a TIFF with what is carried over; ``data`` and ``layout`` are for tifffile."""
+    import tifffile
+
+    channels = shape[2] if len(shape) == 3 else 1
+    rgb = channels in (3, 4)
+    extra = channels - (3 if rgb else 1)
+    order: Any = "<"
+    about: Directory = {}
+    if exif:
+        with contextlib.suppress(struct.error, LookupError):
+            order, about = parse(exif.removeprefix(b"Exif\0\0"))
+    texts = {tag: value for tag, value in about.items() if isinstance(value, tuple)}
+    parts = {tag: value for tag, value in about.items() if isinstance(value, dict)}
+    tifffile.imwrite(
+        file,
+        data,
+        bigtiff=bigtiff,
+        byteorder=order,  # EXIF values are copied as bytes
+        photometric="rgb" if rgb else "minisblack",
+        planarconfig="contig" if channels > 1 else None,
+        extrasamples=("unassalpha" if channels in (2, 4) else "unspecified",) * extra,
+        compression="zlib",
+        predictor=True,
+        iccprofile=icc_profile,
+        resolution=dpi,
+        resolutionunit="inch" if dpi else None,
+        software=False,
+        metadata=None,
+        extratags=[
+            *(
+                (tag, kind, len(value), value, True)
+                for tag, (kind, value) in texts.items()
+                if tag in ABOUT_THE_PICTURE
+            ),
+            # tifffile does not write directories; these are put right below.
+            *((tag - 1, 16 if bigtiff else 4, 1, 0, True) for tag in parts),
+        ],
+        **layout,
+    )
+    for tag, part in parts.items():
+        offset = file.seek(0, os.SEEK_END)
+        file.write(pack(part, order, offset, big=bigtiff))
+        file.seek(0)
+        with tifffile.TiffFile(file) as tif:
+            page: Any = tif.pages[0]
+            entry = page.tags[tag - 1]
+            entry.overwrite(offset)
+            file.seek(entry.offset)
+            file.write(struct.pack(f"{order}H", tag))
+
+
+@contextmanager
+def opened(path: Path) -> Iterator[Picture]:
+    """Open a file for reading by windows, as long as the context lasts."""
+    import tifffile
+
+    with plain_errors(path, "read"), path.open("rb") as file:
+        with damage(path, "TIFF"):
             tif = tifffile.TiffFile(file)
-            page = raster.tiff_page(tif)
+            page = _page(tif)
             pixels = TiffWindows(path, file, page)
             with mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
-                picture = raster.tiff_picture(tif, page, data, pixels, pixels.icc)
+                picture = _picture(tif, page, data, pixels, pixels.icc)
         yield picture
 
 
+@contextmanager
+def created(path: Path, shape: tuple[int, ...], like: Picture) -> Iterator[TiffRows]:
+    """Make a file to be assigned by rows; it takes its place when the context ends well."""
+    with plain_errors(path, "write"), replacing(path) as file:
+        rows = TiffRows(file, shape, np.dtype(like.pixels.dtype), like)
+        yield rows
+        rows.finish()
+
+
 class TiffWindows:
-    """The pixels of one page, upright and converted as `udg.io.raster.read` does, window by window.
+    """The pixels of one page, upright and converted as `decode` does, window by window.
 
     Parameters
     ----------
@@ -164,7 +234,7 @@ class TiffWindows:
 
     def __init__(self, path: Path, file: IO[bytes], page: Any) -> None:
         self._path, self._file, self._page = path, file, page
-        self._orientation = raster.tiff_orientation(page)
+        self._orientation = _orientation(page)
         self._cache: OrderedDict[int, NDArray[Any] | None] = OrderedDict()
         self._cached = 0
         if page.is_tiled:
@@ -186,10 +256,10 @@ class TiffWindows:
         return len(self.shape)
 
     def __getitem__(self, window: Any) -> NDArray[Any]:
-        rows, columns = _bounds(window, self.shape)
-        with raster.damage(self._path, "TIFF"):
+        rows, columns = bounds(window, self.shape)
+        with damage(self._path, "TIFF"):
             pixels, _ = self._converted(*self._as_stored(rows, columns))
-        return raster.turned(pixels, self._orientation)
+        return turned(pixels, self._orientation)
 
     def _as_stored(self, rows: slice, columns: slice) -> tuple[slice, slice]:
         """Where a window of the upright picture lies in the stored one."""
@@ -202,9 +272,9 @@ class TiffWindows:
 
     def _converted(self, rows: slice, columns: slice) -> tuple[NDArray[Any], bytes | None]:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # as in raster.read: of pixels they raise
+            warnings.simplefilter("ignore")  # as in read: of pixels they raise
             pixels = self._stored(rows, columns)
-            return raster.tiff_pixels(self._page, pixels, self._page.iccprofile)
+            return _pixels(self._page, pixels, self._page.iccprofile)
 
     def _stored(self, rows: slice, columns: slice) -> NDArray[Any]:
         """Put a window together from strips or tiles."""
@@ -281,13 +351,13 @@ class TiffRows:
         self._file, self._row = file, 0
         self._across = -(-shape[1] // _SIDE)
         count = -(-shape[0] // _SIDE) * self._across
-        raster.write_tiff(
+        _write(
             file,
             iter([b""] * count),
             shape,
             bigtiff=int(np.prod(shape)) * dtype.itemsize > _CLASSIC,
             layout={"shape": shape, "dtype": dtype, "tile": (_SIDE, _SIDE)},
-            **raster.carried(like, shape),
+            **carried(like, shape),
         )
         file.seek(0)
         with tifffile.TiffFile(file) as tif:
@@ -300,7 +370,7 @@ class TiffRows:
         self._rows = np.zeros((_SIDE, self._across * _SIDE, *shape[2:]), dtype)
 
     def __setitem__(self, window: Any, values: Any) -> None:
-        rows, columns = _bounds(window, self.shape)
+        rows, columns = bounds(window, self.shape)
         if rows.start != self._row or columns != slice(0, self.shape[1]):
             raise FileError("cannot write a TIFF out of order: assign whole rows, top to bottom")
         for row in range(rows.start, rows.stop):
@@ -332,92 +402,3 @@ class TiffRows:
                 raise FileError("is too large for a classic TIFF; write a .zarr")
             self._file.seek(entry.valueoffset)
             self._file.write(np.array(numbers, f"{self._order}{kind}").tobytes())
-
-
-# Zarr
-
-
-def _zarr() -> Any:
-    try:
-        import zarr
-    except ImportError as error:
-        raise MissingExtra("zarr", "zarr") from error
-    return zarr
-
-
-def _open_zarr(path: Path) -> Picture:
-    zarr = _zarr()
-    with raster.damage(path, "zarr"):
-        array = zarr.open(path, mode="r")
-        if isinstance(array, zarr.Group):
-            members = list(array.arrays())
-            if len(members) != 1:
-                raise FileError(
-                    f"is a zarr group of {len(members)} arrays; give the path of one in it"
-                )
-            array = members[0][1]
-        if array.ndim not in (2, 3):
-            raise FileError(
-                f"has shape {array.shape}; a picture has (H, W) or (H, W, C), channels last"
-            )
-        pixels: Any = ZarrWindows(path, array)
-        return Picture(pixels, "zarr")
-
-
-class ZarrWindows:
-    """A zarr array that is read by windows.
-
-    Parameters
-    ----------
-    path : Path
-        For messages.
-    array : zarr.Array
-        The array.
-    """
-
-    def __init__(self, path: Path, array: Any) -> None:
-        self._path, self.array = path, array
-        self.shape, self.ndim = array.shape, array.ndim
-        self.dtype = np.dtype(array.dtype).newbyteorder("=")
-
-    def __getitem__(self, window: Any) -> NDArray[Any]:
-        rows, columns = _bounds(window, self.shape)
-        with raster.damage(self._path, "zarr"):
-            return np.asarray(self.array[rows, columns], self.dtype)
-
-
-@contextmanager
-def _created_zarr(path: Path, shape: tuple[int, ...], like: Picture) -> Iterator[Any]:
-    zarr = _zarr()
-    source = getattr(like.pixels, "array", None)
-    chunks = (*(min(_CHUNK, side) for side in shape[:2]), *shape[2:])
-    temporary = path.with_name(f".udg-{secrets.token_hex(8)}.tmp")
-    try:
-        with raster.plain_errors(path, "write"):
-            yield zarr.create_array(
-                store=temporary,
-                shape=shape,
-                dtype=like.pixels.dtype,
-                chunks=chunks if source is None else source.chunks,
-                zarr_format=3 if source is None else source.metadata.zarr_format,
-                attributes=None if source is None else dict(source.attrs),
-            )
-            if path.exists():
-                old = path.with_name(f".udg-{secrets.token_hex(8)}.tmp")
-                path.replace(old)
-                temporary.replace(path)
-                shutil.rmtree(old) if old.is_dir() else old.unlink()
-            else:
-                temporary.replace(path)
-    except BaseException:
-        shutil.rmtree(temporary, ignore_errors=True)
-        raise
-
-
-def _bounds(window: Any, shape: tuple[int, ...]) -> tuple[slice, slice]:
-    """Rows and columns of an index, both with their ends."""
-    rows, columns = window if isinstance(window, tuple) else (window, slice(None))
-    (top, bottom, one), (left, right, other) = rows.indices(shape[0]), columns.indices(shape[1])
-    if one != 1 or other != 1:
-        raise InvalidImage("pictures on disk are read and written by windows without steps")
-    return slice(top, bottom), slice(left, right)
