@@ -20,11 +20,10 @@ from click.testing import CliRunner
 
 import udg
 from udg import batch
-from udg.batch import cluster
-from udg.io import raster
-from udg.batch import Task
+from udg.batch import Task, cluster
 from udg.cli import main
 from udg.errors import ClusterError, FileError, InvalidInput, MissingExtra
+from udg.io import files
 
 pytestmark = [
     pytest.mark.skipif(os.name == "nt", reason="signals of POSIX"),
@@ -251,7 +250,7 @@ def folder(tmp_path, monkeypatch):
     scene = (90 + 40 * np.sin(y / 9) * np.cos(x / 7)).astype(np.uint8)
     for number in range(8):
         rainy = udg.synthesize(scene, angle=3 * number - 10, seed=number).rainy
-        raster.write(Path("rainy", f"{number}.png"), rainy.round().astype(np.uint8))
+        files.write(Path("rainy", f"{number}.png"), rainy.round().astype(np.uint8))
     return tmp_path
 
 
@@ -280,7 +279,7 @@ def test_derain_a_folder_with_a_worker_killed(folder, workers, address):
     assert len(names) == 16
     assert sorted(path.name for path in Path("out").iterdir() if path.name[0] != ".") == names
     for name in names:
-        there, here = (raster.read(Path(where, name)).pixels for where in ("out", "here"))
+        there, here = (files.read(Path(where, name)).pixels for where in ("out", "here"))
         np.testing.assert_allclose(there.astype(int), here.astype(int), atol=1)
 
     def facts(report):

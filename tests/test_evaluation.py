@@ -9,10 +9,10 @@ import pytest
 from click.testing import CliRunner
 
 import udg
-from udg.io import raster
+from udg.batch.evaluation import evaluate
 from udg.cli import main
 from udg.errors import FileError, InvalidInput
-from udg.batch.evaluation import evaluate
+from udg.io import files
 
 
 @pytest.fixture
@@ -22,10 +22,10 @@ def pairs(tmp_path, monkeypatch):
     clean = np.random.default_rng(0).integers(60, 150, (24, 24, 3), np.uint8)
     Path("set/rainy").mkdir(parents=True)
     Path("set/clean").mkdir()
-    raster.write("set/clean/good.png", clean)
-    raster.write("set/rainy/good.tif", clean + np.uint8(20))
-    raster.write("set/clean/worse.png", clean)
-    raster.write("set/rainy/worse.png", clean + np.uint8(2))
+    files.write("set/clean/good.png", clean)
+    files.write("set/rainy/good.tif", clean + np.uint8(20))
+    files.write("set/clean/worse.png", clean)
+    files.write("set/rainy/worse.png", clean + np.uint8(2))
 
     def solve(image, **settings):
         rain = np.full(image.shape[:2], 20.4 / 255, np.float32)
@@ -44,6 +44,9 @@ def pairs(tmp_path, monkeypatch):
             iterations=3,
             reason="gap",
             seconds=0.1,
+            iteration_seconds=0.05,
+            screen_fraction=0.0,
+            stages=(),
         )
 
     monkeypatch.setattr(udg, "solve", solve)
@@ -76,12 +79,12 @@ def test_scores(pairs):
 
 def test_pictures_without_a_partner_and_of_another_size_are_failures(pairs):
     pixels = np.zeros((24, 24, 3), np.uint8)
-    raster.write(pairs / "rainy/alone.png", pixels)
-    raster.write(pairs / "clean/twice.png", pixels)
-    raster.write(pairs / "clean/twice.tif", pixels)
-    raster.write(pairs / "rainy/twice.tif", pixels)
-    raster.write(pairs / "rainy/size.png", pixels)
-    raster.write(pairs / "clean/size.png", pixels[:20])
+    files.write(pairs / "rainy/alone.png", pixels)
+    files.write(pairs / "clean/twice.png", pixels)
+    files.write(pairs / "clean/twice.tif", pixels)
+    files.write(pairs / "rainy/twice.tif", pixels)
+    files.write(pairs / "rainy/size.png", pixels)
+    files.write(pairs / "clean/size.png", pixels[:20])
     result = evaluate(pairs)
     assert len(result.scores) == 2
     errors = {failure.task.source.as_posix(): failure.error for failure in result.failures}
@@ -106,8 +109,8 @@ def test_no_pairs(tmp_path):
 
 def test_save(pairs):
     evaluate(pairs, save="out")
-    clean = raster.read(pairs / "clean/good.png").pixels
-    np.testing.assert_array_equal(raster.read("out/good.tif").pixels, clean)
+    clean = files.read(pairs / "clean/good.png").pixels
+    np.testing.assert_array_equal(files.read("out/good.tif").pixels, clean)
     with pytest.raises(InvalidInput, match="already exist"):
         evaluate(pairs, save="out")
     evaluate(pairs, save="out", overwrite=True)

@@ -154,7 +154,7 @@ def test_reprs_say_what_matters_and_no_arrays(scene, result):
     assert repr(tiled).endswith("6 tiles>")
     assert repr(tiled.layers[1]).startswith("<TiledResult of one layer: rain 1.00 at -10.0°; gap")
     height, width = result.solved.Y.shape
-    assert repr(result.solved) == f"<Solved {height}×{width}: problem, X, R, duals>"
+    assert repr(result.solved) == f"<Solved {height}×{width}: problem, X, R, duals, frame>"
     assert repr(udg.synthesize(scene)) == "<Synthetic 60×90×3: rainy, rain>"
 
 

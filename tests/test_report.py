@@ -15,11 +15,11 @@ from PIL import Image
 from skimage.data import astronaut
 
 import udg
-from udg.batch import report
-from udg.io import raster
-from udg.batch import Outcome, Task
+from udg.batch import Outcome, Task, report, views
 from udg.cli import main
 from udg.errors import FileError
+from udg.io import files
+from udg.io.picture import quantize
 from udg.viz.preview import Preview
 
 # A path that would end the script, and begin another, if it were not escaped.
@@ -62,11 +62,11 @@ def batch_of_all_kinds(tmp_path_factory):
     folder = tmp_path_factory.mktemp("report")
     inside = folder / "rainy" / HOSTILE[0]
     inside.mkdir(parents=True)
-    raster.write(folder / "rainy" / "a.png", scene())
-    raster.write(folder / "rainy" / "deep.tif", scene(seed=1, dtype=np.uint16))
-    raster.write(folder / "rainy" / "dry.png", np.full((150, 200, 3), 90, np.uint8))
+    files.write(folder / "rainy" / "a.png", scene())
+    files.write(folder / "rainy" / "deep.tif", scene(seed=1, dtype=np.uint16))
+    files.write(folder / "rainy" / "dry.png", np.full((150, 200, 3), 90, np.uint8))
     (folder / "rainy" / "broken.jpg").write_bytes(b"no picture at all")
-    raster.write(inside / HOSTILE[1], scene(seed=2))
+    files.write(inside / HOSTILE[1], scene(seed=2))
     before = Path.cwd()
     os.chdir(folder)
     try:
@@ -128,8 +128,8 @@ def test_pictures_are_those_of_the_files(batch_of_all_kinds, page):
         assert {picture.shape for picture in shown.values()} == {(150, 200, 3)}
         assert entry["shown"] == entry["size"] == [200, 150]
         for name, place in (("before", "input"), ("after", "output")):
-            pixels = raster.read(batch_of_all_kinds / entry[place]).pixels
-            expected = raster.quantize(pixels, pixels.dtype, np.uint8)
+            pixels = files.read(batch_of_all_kinds / entry[place]).pixels
+            expected = quantize(pixels, pixels.dtype, np.uint8)
             # The least that 4:2:0 WebP at this quality keeps of one-pixel streaks.
             assert abs(shown[name] - entry["exposure"] * expected).mean() < 4
         difference = (shown["before"] - shown["after"]) * entry["gain"]
@@ -141,14 +141,16 @@ def test_history_ends_where_the_facts_do(page):
     for entry in entries_of(page):
         if entry["kind"] != "rain":
             continue
-        (passes,) = entry["history"]
-        assert len(passes) == 4
-        iteration, seconds, energy, gap = passes[-1][-1]
+        (stages,) = entry["history"]
+        assert len(stages) == 4 == len(entry["stages"])
+        iteration, seconds, energy, gap = stages[-1][-1]
         assert iteration == entry["iterations"]
         assert [seconds, energy, gap] == pytest.approx(
-            [entry["seconds"], entry["objective"], entry["gap"]], rel=1e-5
+            [entry["iteration_seconds"], entry["objective"], entry["gap"]], rel=1e-5
         )
-        times = [point[1] for points in passes for point in points]
+        assert entry["seconds"] > entry["iteration_seconds"]  # that is all of it
+        assert stages[-1][-1][3] == pytest.approx(entry["stages"][-1]["gap"], rel=1e-5)
+        times = [point[1] for points in stages for point in points]
         assert times == sorted(times)
 
 
@@ -165,7 +167,7 @@ def test_all_pictures_together_stay_below_ten_megabytes(count):
 @pytest.mark.parametrize("limit", [8_000, 20_000, 10_000_000])
 def test_pictures_take_what_they_may(limit):
     pixels = astronaut()
-    view = report.encode(Preview(pixels, pixels // 2, pixels // 3), limit)
+    view = views.encode(Preview(pixels, pixels // 2, pixels // 3), limit)
     size = sum(map(len, view["pictures"].values()))
     assert size <= limit
     if limit < 1e6:
@@ -178,7 +180,7 @@ def test_pictures_take_what_they_may(limit):
 
 def test_a_limit_that_cannot_be_kept_gives_the_smallest_pictures():
     pixels = np.random.default_rng(0).integers(0, 255, (200, 100, 3), np.uint8)
-    assert report.encode(Preview(pixels, pixels, pixels), 10)["shown"] == [24, 48]
+    assert views.encode(Preview(pixels, pixels, pixels), 10)["shown"] == [24, 48]
 
 
 # Ways to derain
@@ -190,7 +192,7 @@ def folder(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     Path("rainy").mkdir()
     for number, name in enumerate(("a.png", "b.png")):
-        raster.write(Path("rainy", name), scene(seed=number))
+        files.write(Path("rainy", name), scene(seed=number))
     return tmp_path
 
 
@@ -199,7 +201,7 @@ class TestWays:
     def test_processes_send_pictures(self):
         call("derain", "rainy", "-o", "out", "--report", "p.html", "--jobs", "2")
         for entry in entries_of("p.html"):
-            expected = raster.read(entry["input"]).pixels
+            expected = files.read(entry["input"]).pixels
             assert abs(decoded(entry["pictures"]["before"]) - expected).mean() < 4
             assert entry["history"]
 
@@ -210,7 +212,7 @@ class TestWays:
         assert "history" not in entry
         for name, path in (("before", "rainy/a.png"), ("after", "a.png")):
             shown = decoded(entry["pictures"][name])
-            assert abs(shown - raster.read(path).pixels).mean() < 4
+            assert abs(shown - files.read(path).pixels).mean() < 4
 
     def test_network(self):
         pytest.importorskip("torch")
@@ -218,7 +220,7 @@ class TestWays:
         (entry,) = entries_of("p.html")
         assert (entry["kind"], entry["method"], entry["weights"]) == ("rain", "net", "small")
         shown = decoded(entry["pictures"]["after"])
-        assert abs(shown - raster.read("a.png").pixels).mean() < 4
+        assert abs(shown - files.read("a.png").pixels).mean() < 4
 
     def test_stripes_layers_and_what_was_asked(self):
         call("derain", "rainy/a.png", "-o", "a.png", "--report", "p.html", "--model", "signed")
@@ -228,7 +230,7 @@ class TestWays:
         call("derain", "rainy/a.png", "-o", "b.png", "--report", "p.html", "--angle", "10,-5")
         (entry,) = entries_of("p.html")
         assert [layer["angle"] for layer in entry["layers"]] == [10, -5]
-        assert [len(passes) for passes in entry["history"]] == [4, 4]
+        assert [len(stages) for stages in entry["history"]] == [4, 4]
         assert '"settings":["angle=10.0,-5.0"]' in Path("p.html").read_text()
 
     def test_resume_keeps_what_an_older_page_tells(self):
@@ -250,8 +252,8 @@ class TestWays:
         assert (a["kind"], a["difference"], b["earlier"]) == ("skipped", True, True)
         assert "angle" not in a
         for name, path in (("before", "rainy/a.png"), ("after", "out/a.png")):
-            assert abs(decoded(a["pictures"][name]) - raster.read(path).pixels).mean() < 4
-        raster.write("out/a.png", np.zeros((9, 9, 3), np.uint8), overwrite=True)
+            assert abs(decoded(a["pictures"][name]) - files.read(path).pixels).mean() < 4
+        files.write("out/a.png", np.zeros((9, 9, 3), np.uint8), overwrite=True)
         os.utime("out/a.png", (later, later))
         call("derain", "rainy", "-o", "out", "--report", "p.html", "--resume")
         a = entries_of("p.html")[0]
@@ -274,7 +276,7 @@ class TestWays:
         (entry,) = entries_of("p.html")
         assert (entry["kind"], entry["error"]) == ("failed", "no memory left")
         assert list(entry["pictures"]) == ["before"]
-        expected = raster.read("rainy/a.png").pixels
+        expected = files.read("rainy/a.png").pixels
         assert abs(decoded(entry["pictures"]["before"]) - expected).mean() < 4
 
     def test_wrong_names_are_refused_before_anything_is_done(self):
@@ -318,9 +320,12 @@ def test_page_says_what_was_left_and_appears_whole_or_not_at_all(tmp_path):
 def test_results_without_proof_are_not_numbers():
     pixels = scene((20, 20))
     result = SimpleNamespace(
-        convergence=0.0, derained=pixels, rain=np.zeros((20, 20)), trace=[[(1, 0.5, np.inf, np.nan)]]
+        convergence=0.0,
+        derained=pixels,
+        rain=np.zeros((20, 20)),
+        trace=[[(1, 0.5, np.inf, np.nan)]],
     )
-    assert report.view(pixels, result, 10**6)["history"] == [[[[1.0, 0.5, None, None]]]]
+    assert views.view(pixels, result, 10**6)["history"] == [[[[1.0, 0.5, None, None]]]]
 
 
 # In a browser
@@ -388,7 +393,7 @@ def test_cards_filter_sort_and_lead_to_details(opened, page):
     opened.locator("#sort").select_option("order given")
     names.nth(4).click()
     assert opened.locator("#title").text_content() == HOSTILE[1]
-    assert opened.locator(".chart polyline").count() == 8  # energy and gap of four passes
+    assert opened.locator(".chart polyline").count() == 8  # energy and gap of four stages
     assert opened.get_by_role("button", name="Next picture").is_disabled()
     opened.get_by_role("button", name="Previous picture").click()
     assert opened.locator("#title").text_content() == "dry.png"

@@ -12,10 +12,15 @@ from typing import Any
 
 import numpy as np
 
-from udg import batch
-from udg.batch import Outcome, Task
+from udg.batch.jobs import Outcome, run
+from udg.batch.planning import Task, pending, plan
+from udg.batch.work import derain
 from udg.errors import FileError
-from udg.io.raster import format_of, quantize, read, write
+from udg.io.files import read, write
+from udg.io.paths import Found, format_of, is_picture, make_folder
+from udg.io.picture import quantize
+from udg.pipeline.progress import Callback
+from udg.quality.metrics import psnr_y, ssim_y
 
 __all__ = ["Evaluation", "Score", "evaluate", "find_pairs"]
 
@@ -107,6 +112,7 @@ def evaluate(
     save: str | os.PathLike[str] | None = None,
     overwrite: bool = False,
     report: Callable[[Outcome], object] = lambda outcome: None,
+    callback: Callback | None = None,
     **settings: Any,
 ) -> Evaluation:
     """Derain every picture of ``folder/rainy`` and compare it with its twin in ``folder/clean``.
@@ -126,6 +132,8 @@ def evaluate(
         Replace pictures in ``save``.
     report : callable
         Called with each `udg.batch.Outcome` as soon as it is known.
+    callback : callable, optional
+        As in `udg.batch.derain`; with several jobs it is pickled.
     **settings
         As for `udg.batch.derain`: passed to `udg.solve`, or, with ``method="net"``, to
         `udg.net.derain`.
@@ -146,10 +154,9 @@ def evaluate(
         tasks = [Task(rainy, reference=clean, number=n) for n, (rainy, clean) in enumerate(pairs)]
     else:
         tasks = _saved_to(Path(save), pairs)
-        tasks, _ = batch.pending(tasks, overwrite=overwrite)
-    outcomes = batch.run(
-        tasks, functools.partial(_evaluate_file, settings=settings), jobs=jobs, report=report
-    )
+        tasks, _ = pending(tasks, overwrite=overwrite)
+    work = functools.partial(_evaluate_file, settings=settings, callback=callback)
+    outcomes = run(tasks, work, jobs=jobs, report=report)
     failures = [outcome for outcome in outcomes if outcome.error is not None]
     reason = "it has no single partner of the same stem in the other folder"
     failures += [Outcome(Task(path), error=reason) for path in unpaired]
@@ -189,7 +196,7 @@ def find_pairs(
             )
         stems: dict[str, list[Path]] = {}
         for path in sorted(inside.iterdir()):
-            if batch.is_picture(path):
+            if is_picture(path):
                 stems.setdefault(path.stem, []).append(path)
         by_stem.append(stems)
     rainy, clean = by_stem
@@ -206,17 +213,17 @@ def find_pairs(
 
 
 def _saved_to(folder: Path, pairs: list[tuple[Path, Path]]) -> list[Task]:
-    found = [batch.Found(rainy, Path(rainy.name)) for rainy, _ in pairs]
+    found = [Found(rainy, Path(rainy.name)) for rainy, _ in pairs]
     references = dict(pairs)
     return [
         Task(task.source, task.target, reference=references[task.source], number=task.number)
-        for task in batch.plan(found, folder)
+        for task in plan(found, folder)
     ]
 
 
-def _evaluate_file(task: Task, settings: dict[str, Any]) -> dict[str, Any]:
-    from udg.quality.metrics import psnr_y, ssim_y
-
+def _evaluate_file(
+    task: Task, settings: dict[str, Any], callback: Callback | None = None
+) -> dict[str, Any]:
     assert task.reference is not None
     if task.target is not None:
         format_of(task.target)
@@ -227,10 +234,10 @@ def _evaluate_file(task: Task, settings: dict[str, Any]) -> dict[str, Any]:
             f"{task.source} is {width}×{height} pixels and {task.reference} "
             f"{clean.pixels.shape[1]}×{clean.pixels.shape[0]}; pairs must have one size"
         )
-    result, facts = batch.derain(rainy.pixels, settings)
+    result, facts = derain(rainy.pixels, settings, callback)
     derained = quantize(result.derained, rainy.pixels.dtype, rainy.pixels.dtype)
     if task.target is not None:
-        batch.make_folder(task.target.parent)
+        make_folder(task.target.parent)
         write(task.target, derained, rainy, overwrite=True)
     return {
         "name": task.source.name,

@@ -1,15 +1,14 @@
 """One page for a batch: what became of every picture, to be looked at in a browser.
 
-The page is a single file without a server and without anything remote. `view` makes small pictures
-of a result where it was computed, `entries` collects them with what is known of each task, and
-`write` puts them into the page, ``assets/report.html``, whose script draws the rest.
+The page is a single file without a server and without anything remote. `entries` collects what is
+known of each task, with the small pictures of `udg.batch.views`, and `write` puts it into the page,
+``assets/report.html``, whose script draws the rest.
 """
 
 from __future__ import annotations
 
 import html
 import json
-import math
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
@@ -18,23 +17,17 @@ from pathlib import Path
 from typing import Any
 
 from udg._version import __version__
-from udg.batch import Outcome, Task, run, view_file
+from udg.batch.jobs import Outcome, run
+from udg.batch.planning import Task
+from udg.batch.views import FORMAT, view_file
 from udg.errors import UdgError
-from udg.imaging.image import prepare
-from udg.io.raster import plain_errors, write_bytes
-from udg.viz.preview import Preview, data_uri, encoded, resized
+from udg.io.paths import plain_errors, write_bytes
+from udg.viz.preview import data_uri
 
-__all__ = ["SIDE", "budget", "earlier", "encode", "entries", "view", "write"]
-
-#: Longer side of pictures in a report, in pixels, where few share the page.
-SIDE = 1600
+__all__ = ["budget", "earlier", "entries", "write"]
 
 _PAGE = 9_500_000  # bytes of all pictures, so that the page stays below 10 MB
-_MOST, _LEAST = 1_500_000, 6_000  # bytes of one entry's pictures, whatever their number
-_FORMAT, _QUALITY = "WebP", 82
-_SMALLEST = 48  # pixels a side
-_MARGIN = 0.97  # of the side that should just fit
-_WORTH_IT = 1.1  # times as long a side is worth another try
+_MAX, _MIN = 1_500_000, 6_000  # bytes of one entry's pictures, whatever their number
 
 
 def budget(count: int) -> int:
@@ -43,96 +36,7 @@ def budget(count: int) -> int:
     Together they stay below 10 MB, base64 included, up to a thousand entries; beyond, pictures
     become no smaller.
     """
-    return int(min(_MOST, max(_LEAST, 0.75 * _PAGE / max(1, count))))
-
-
-def view(pixels: Any, result: Any, limit: int) -> dict[str, Any]:
-    """Make what a report shows of a result.
-
-    Parameters
-    ----------
-    pixels : ndarray or None
-        The picture; None for a `udg.TiledResult`, which keeps a thumbnail.
-    result : Result, TiledResult or NetResult
-    limit : int
-        Bytes that the pictures may take: `budget`.
-
-    Returns
-    -------
-    dict
-        As `encode` gives it, and for each direction the history of each pass, as lists of
-        (iteration, seconds, energy, gap), if `history` was asked for.
-    """
-    signed = getattr(result, "model", "rain") == "signed"
-    if pixels is None:
-        preview = Preview.of_thumbnail(result.thumbnail, signed=signed, side=SIDE)
-        shape = result.derained.shape
-    else:
-        preview = Preview.of(
-            prepare(pixels), result.derained, result.rain, signed=signed, side=SIDE
-        )
-        shape = pixels.shape
-    layers = getattr(result, "layers", ()) or (result,)
-    traces = [
-        [[list(map(_short, point)) for point in points] for points in getattr(layer, "trace", ())]
-        for layer in layers
-    ]
-    about = {"signed": signed, "size": [shape[1], shape[0]]}
-    return encode(preview, limit) | about | ({"history": traces} if any(traces) else {})
-
-
-def encode(
-    preview: Preview, limit: int, parts: Sequence[str] = ("before", "after", "rain")
-) -> dict[str, Any]:
-    """Encode pictures, as large as they may be.
-
-    Parameters
-    ----------
-    preview : Preview
-    limit : int
-        Bytes that they may take together. They are shrunk until they do, but never below 48 pixels.
-    parts : sequence of str
-        Which of them.
-
-    Returns
-    -------
-    dict
-        ``pictures``, a WebP file each; ``shown``, their width and height; ``gain`` and
-        ``exposure``.
-    """
-    side = longest = max(preview.before.shape[:2])
-
-    def guess() -> int:
-        """Bytes grow about as pixels do."""
-        return int(_MARGIN * side * (limit / size) ** 0.5)
-
-    pictures, shown = _at(preview, parts, side)
-    size = sum(map(len, pictures.values()))
-    while size > limit and side > _SMALLEST:
-        side = max(_SMALLEST, guess())
-        pictures, shown = _at(preview, parts, side)
-        size = sum(map(len, pictures.values()))
-    # Noise is lost by shrinking, which may leave room.
-    while size <= limit and (larger := min(longest, guess())) > _WORTH_IT * side:
-        more, larger_shown = _at(preview, parts, larger)
-        if sum(map(len, more.values())) > limit:
-            break
-        side, pictures, shown = larger, more, larger_shown
-        size = sum(map(len, pictures.values()))
-    return {
-        "pictures": pictures,
-        "shown": shown,
-        "gain": _short(preview.gain),
-        "exposure": _short(preview.exposure),
-    }
-
-
-def _at(preview: Preview, parts: Sequence[str], side: int) -> tuple[dict[str, bytes], list[int]]:
-    """Pictures as files, and their width and height."""
-    small = {name: resized(getattr(preview, name), side) for name in parts}
-    height, width = small[parts[0]].shape[:2]
-    files = {name: encoded(plane, _FORMAT, _QUALITY) for name, plane in small.items()}
-    return files, [width, height]
+    return int(min(_MAX, max(_MIN, 0.75 * _PAGE / max(1, count))))
 
 
 def entries(
@@ -206,7 +110,7 @@ def _kind(entry: dict[str, Any], asked: float | str) -> str:
 def _with_addresses(entry: dict[str, Any]) -> dict[str, Any]:
     """Pictures as data, unless they come from a page and are so already."""
     pictures = {
-        name: picture if isinstance(picture, str) else data_uri(picture, _FORMAT)
+        name: picture if isinstance(picture, str) else data_uri(picture, FORMAT)
         for name, picture in entry.get("pictures", {}).items()
     }
     return {**entry, "pictures": pictures} if pictures else entry
@@ -299,8 +203,3 @@ def write(
 
 def _plain(value: Any) -> str:
     return ",".join(map(str, value)) if isinstance(value, list) else str(value)
-
-
-def _short(value: float) -> float | None:
-    """As many digits as can be seen; nothing for what JSON has no number for."""
-    return float(f"{value:.6g}") if math.isfinite(value) else None
