@@ -61,7 +61,7 @@ def app(
     """
     with plain_exits(messages.debug), usage_errors():
         from udg.app import server
-        from udg.app.session import Limits
+        from udg.app.choice import Limits
 
         def ready(url: str) -> None:
             click.echo(f"udg: open {url} in a browser; Ctrl-C ends it", err=True)
