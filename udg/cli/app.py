@@ -60,8 +60,7 @@ def app(
     is worked on at a time; others wait in line. Ctrl-C ends it.
     """
     with plain_exits(messages.debug), usage_errors():
-        from udg.app import server
-        from udg.app.choice import Limits
+        from udg.app import Limits, server
 
         def ready(url: str) -> None:
             click.echo(f"udg: open {url} in a browser; Ctrl-C ends it", err=True)
