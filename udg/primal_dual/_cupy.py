@@ -77,7 +77,7 @@ _SHAPES = {
 }
 _BESIDE = {(size, *shape[:2]): shape[2] for size, shapes in _SHAPES.items() for shape in shapes}
 _COLUMNS = (32, 64, 128)
-_MOST_ITERATIONS = 16
+_MAX_ITERATIONS = 16
 
 # What a launch is taken to cost, in picoseconds: estimates for one multiprocessor of an H100 from
 # its data sheet (3.35 TB/s, of which 90 % are taken to be had, by 132; 128 lanes at 1.7 GHz and
@@ -90,7 +90,7 @@ _LAUNCH = 4e6
 
 def plans(itemsize: int, shared_bytes: int) -> Iterator[Plan]:
     """All plans that fit a block of the device and keep at least a third of its pixels."""
-    shapes = product(_SHAPES[itemsize], _COLUMNS, range(1, _MOST_ITERATIONS + 1))
+    shapes = product(_SHAPES[itemsize], _COLUMNS, range(1, _MAX_ITERATIONS + 1))
     for (threads, rows, _), columns, iterations in shapes:
         plan = Plan(columns, threads // columns, rows, iterations)
         height, width = plan.kept(iterations)

@@ -33,7 +33,7 @@ Array = Any
 
 # Bytes of the second-level cache that a sweep may fill, and the most iterations that it does.
 _CACHE = 1 << 19
-_MOST_DEPTH = 16
+_MAX_DEPTH = 16
 
 
 def advance(
@@ -53,7 +53,7 @@ def advance(
     if depth is None:
         # A row takes five lines of the state, three of data and two of scratch.
         fits = _CACHE // (10 * width * Y.itemsize)
-        depth = max(1, min(fits, _MOST_DEPTH, height // (16 * blocks)))
+        depth = max(1, min(fits, _MAX_DEPTH, height // (16 * blocks)))
     arguments = (
         Y,
         np.ascontiguousarray(problem.upper),
