@@ -19,11 +19,18 @@ from PIL import Image, ImageCms
 
 import udg
 from udg import batch, cli
-from udg.io import raster
+from udg.app import photo as photos
 from udg.app import session as sessions
-from udg.app.session import Choice, Desk, Job, Limits, Session, Shown
+from udg.app import work
+from udg.app.choice import Choice, Limits
+from udg.app.desk import Desk, Job
+from udg.app.photo import Shown
+from udg.app.session import Session
+from udg.cli import running
 from udg.errors import FileError, InvalidImage
-from udg.pipeline.options import shortest_streak, widest_streak
+from udg.io import files
+from udg.io.picture import Picture, quantize
+from udg.model.sizes import shortest_streak, widest_streak
 
 
 @pytest.fixture(scope="module")
@@ -49,7 +56,7 @@ def delivered(tmp_path: Path, name: str) -> Path:
 
 def png(tmp_path: Path, scene: np.ndarray, name: str = "street.png") -> Path:
     path = delivered(tmp_path, name)
-    raster.write(path, raster.quantize(scene, np.float32, np.uint8), overwrite=True)
+    files.write(path, quantize(scene, np.float32, np.uint8), overwrite=True)
     return path
 
 
@@ -76,7 +83,7 @@ def test_the_command_has_options_that_mean_the_same(monkeypatch: pytest.MonkeyPa
     """The command line parses it to the settings that the session used."""
     asked = []
     monkeypatch.setattr(
-        cli, "_run", lambda tasks, work, *_, **__: (asked.append(work) or [], False)
+        running, "run", lambda tasks, work, *_, **__: (asked.append(work) or [], False)
     )
     monkeypatch.setattr(batch, "load_network", lambda *given: None)
     for choice in (
@@ -115,34 +122,34 @@ def test_the_download_is_what_solve_gives_rounded_as_files_do(tmp_path, scene, d
     job = session.start()
     assert job.wait(60)
     assert job.error is None
-    expected = udg.solve(raster.read(photo.path).pixels, strength=0.7, angle=9.0)
-    found = raster.read(job.result.file)
+    expected = udg.solve(files.read(photo.path).pixels, strength=0.7, angle=9.0)
+    found = files.read(job.result.file)
     assert job.result.file.name == "street_derained.png"
-    assert np.array_equal(found.pixels, raster.quantize(expected.derained, np.uint8, np.uint8))
-    rain = raster.read(job.result.rain_file).pixels
-    assert np.array_equal(rain, raster.quantize(expected.rain, np.float32, np.uint16))
+    assert np.array_equal(found.pixels, quantize(expected.derained, np.uint8, np.uint8))
+    rain = files.read(job.result.rain_file).pixels
+    assert np.array_equal(rain, quantize(expected.rain, np.float32, np.uint16))
     assert job.result.facts["angle"] == 9.0
     assert not job.result.draft
 
 
 def test_bits_profile_and_alpha_are_kept(tmp_path, scene, desk) -> None:
     alpha = np.linspace(0, 1, scene.shape[1], dtype=np.float32) * np.ones((scene.shape[0], 1))
-    pixels = raster.quantize(np.dstack([scene, alpha]), np.float32, np.uint16)
+    pixels = quantize(np.dstack([scene, alpha]), np.float32, np.uint16)
     profile = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
     path = delivered(tmp_path, "deep.tif")
-    raster.write(path, pixels, raster.Picture(pixels, "TIFF", icc=profile))
+    files.write(path, pixels, Picture(pixels, "TIFF", icc=profile))
     session = Session(tmp_path, desk, Limits())
     photo = session.open(path)
     assert (photo.format, photo.bits, photo.width, photo.height) == ("TIFF", "16 bits", 120, 90)
     assert pixels_of(photo.preview).shape == (90, 120, 3)
     job = session.start()
     assert job.wait(60)
-    found = raster.read(job.result.file)
+    found = files.read(job.result.file)
     assert found.pixels.dtype == np.uint16
     assert found.icc == profile
     assert np.array_equal(found.pixels[:, :, 3], pixels[:, :, 3])
     expected = udg.solve(pixels).derained
-    assert np.array_equal(found.pixels, raster.quantize(expected, np.uint16, np.uint16))
+    assert np.array_equal(found.pixels, quantize(expected, np.uint16, np.uint16))
 
 
 def test_what_is_shown_is_what_is_in_the_files(tmp_path, scene, desk) -> None:
@@ -152,9 +159,9 @@ def test_what_is_shown_is_what_is_in_the_files(tmp_path, scene, desk) -> None:
     assert job.wait(60)
     shown = job.result
     for uri, path in ((photo.preview, photo.path), (shown.after, shown.file)):
-        difference = pixels_of(uri).astype(float) - raster.read(path).pixels
+        difference = pixels_of(uri).astype(float) - files.read(path).pixels
         assert np.abs(difference).mean() < 2  # of 255: JPEG
-    rain = raster.read(shown.rain_file).pixels / 257
+    rain = files.read(shown.rain_file).pixels / 257
     difference = pixels_of(shown.rain) - np.minimum(shown.gain * rain, 255)
     assert np.abs(difference).mean() < 2
 
@@ -162,9 +169,9 @@ def test_what_is_shown_is_what_is_in_the_files(tmp_path, scene, desk) -> None:
 def test_large_photos_are_shown_smaller_and_come_with_a_draft(
     tmp_path, scene, desk, monkeypatch
 ) -> None:
-    monkeypatch.setattr(sessions, "SIDE", 200)
-    monkeypatch.setattr(sessions, "_DRAFT_SIDE", 160)
-    monkeypatch.setattr(sessions, "_DRAFT", 1000)
+    monkeypatch.setattr(photos, "SIDE", 200)
+    monkeypatch.setattr(work, "_DRAFT_SIDE", 160)
+    monkeypatch.setattr(work, "_DRAFT", 1000)
     large = np.tile(scene, (2, 2, 1))
     session = Session(tmp_path, desk, Limits())
     photo = session.open(png(tmp_path, large))
@@ -176,7 +183,7 @@ def test_large_photos_are_shown_smaller_and_come_with_a_draft(
     assert pixels_of(job.draft.after).shape == (120, 160, 3)
     taken, all_of_it = (pixels_of(one.rain).mean() / one.gain for one in (job.draft, job.result))
     assert taken == pytest.approx(all_of_it, rel=0.4)
-    assert raster.read(job.result.file).pixels.shape == large.shape
+    assert files.read(job.result.file).pixels.shape == large.shape
 
 
 def test_very_large_photos_are_solved_by_tiles(tmp_path, scene, desk, monkeypatch) -> None:
@@ -186,9 +193,9 @@ def test_very_large_photos_are_solved_by_tiles(tmp_path, scene, desk, monkeypatc
     job = session.start()
     assert job.wait(60)
     assert job.result.facts["tiles"]["count"] == 1
-    expected = udg.solve_tiles(raster.read(photo.path).pixels).derained
-    found = raster.read(job.result.file).pixels
-    assert np.array_equal(found, raster.quantize(expected, np.uint8, np.uint8))
+    expected = udg.solve_tiles(files.read(photo.path).pixels).derained
+    found = files.read(job.result.file).pixels
+    assert np.array_equal(found, quantize(expected, np.uint8, np.uint8))
 
 
 def test_the_network_is_an_option(tmp_path, scene, desk) -> None:
@@ -198,9 +205,9 @@ def test_the_network_is_an_option(tmp_path, scene, desk) -> None:
     job = session.start()
     assert job.wait(120)
     assert job.error is None
-    expected = udg.net.derain(raster.read(photo.path).pixels, angle=10.0, rain_level=0.5).derained
-    found = raster.read(job.result.file).pixels
-    assert np.array_equal(found, raster.quantize(np.asarray(expected), np.uint8, np.uint8))
+    expected = udg.net.derain(files.read(photo.path).pixels, angle=10.0, rain_level=0.5).derained
+    found = files.read(job.result.file).pixels
+    assert np.array_equal(found, quantize(np.asarray(expected), np.uint8, np.uint8))
 
 
 def test_without_rain_the_photo_is_as_it_was(tmp_path, desk, rng) -> None:
@@ -210,7 +217,7 @@ def test_without_rain_the_photo_is_as_it_was(tmp_path, desk, rng) -> None:
     job = session.start()
     assert job.wait(60)
     assert job.result.dry
-    assert np.array_equal(raster.read(job.result.file).pixels, raster.read(photo.path).pixels)
+    assert np.array_equal(files.read(job.result.file).pixels, files.read(photo.path).pixels)
 
 
 # What is refused
@@ -228,7 +235,7 @@ def test_what_is_no_picture_is_refused_by_its_name(tmp_path, desk) -> None:
 def test_what_is_too_large_is_refused_before_it_is_decoded(
     tmp_path, scene, desk, monkeypatch
 ) -> None:
-    monkeypatch.setattr(raster, "read", None)
+    monkeypatch.setattr(files, "read", None)
     session = Session(tmp_path, desk, Limits(megapixels=0.01))
     with pytest.raises(FileError, match=r"^street\.png has 120 × 90 pixels; more than 0\.01 mega"):
         session.open(png(tmp_path, scene))
@@ -320,19 +327,19 @@ def test_work_that_is_given_up_ends_and_leaves_the_result_before(
     session.open(png(tmp_path, scene))
     first = session.start()
     assert first.wait(60)
-    looks = []
+    told = []
     step = Job.step
 
-    def stopping(job: Job, stage: str, part: float = 0.0) -> None:
-        looks.append((stage, part))
-        if stage == "Solving" and 0 < part < 1:
+    def stopping(job: Job, text: str, part: float = 0.0) -> None:
+        told.append(text)
+        if text == "Solving, stage 2 of 4":
             session.cancel()
-        step(job, stage, part)
+        step(job, text, part)
 
     monkeypatch.setattr(Job, "step", stopping)
     second = session.start()
     assert second.wait(60)
-    assert looks[-1][0] == "Solving"
+    assert told[-1] == "Solving, stage 2 of 4"
     assert second.result is None
     assert second.error is None
     assert session.result is first.result
@@ -340,33 +347,69 @@ def test_work_that_is_given_up_ends_and_leaves_the_result_before(
     assert len(list(session.folder.iterdir())) == 2  # photo and first result
 
 
-def test_progress_rises_to_the_end(tmp_path, scene, desk, monkeypatch) -> None:
-    parts, step = [], Job.step
+def recorded(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, float]]:
+    """What jobs say from now on of how far they are."""
+    told, step = [], Job.step
 
-    def recording(job: Job, stage: str, part: float = 0.0) -> None:
-        parts.append(part)
-        step(job, stage, part)
+    def recording(job: Job, text: str, part: float = 0.0) -> None:
+        told.append((text, part))
+        step(job, text, part)
 
     monkeypatch.setattr(Job, "step", recording)
+    return told
+
+
+@pytest.mark.parametrize("large", [batch.LARGE, 5000])
+def test_progress_is_that_of_the_stages_in_one_piece_and_by_tiles(
+    tmp_path, scene, desk, monkeypatch, large
+) -> None:
+    monkeypatch.setattr(batch, "LARGE", large)
+    told = recorded(monkeypatch)
     session = Session(tmp_path, desk, Limits())
     session.open(png(tmp_path, scene))
     assert session.start().wait(60)
+    parts = [part for _, part in told]
     assert parts == sorted(parts)
-    assert parts[0] == 0
+    assert (parts[0], parts[-1]) == (0, 1)
+    for stage in range(4):
+        begun = next(part for text, part in told if text == f"Solving, stage {stage + 1} of 4")
+        assert begun == pytest.approx(0.1 + 0.9 * stage / 4)  # after a tenth for the decisions
+
+
+def test_the_network_says_how_far_it_is(tmp_path, scene, desk, monkeypatch) -> None:
+    told = recorded(monkeypatch)
+    session = Session(tmp_path, desk, Limits())
+    session.open(png(tmp_path, scene))
+    session.choose(method="net", angle=10.0)
+    assert session.start().wait(120)
+    parts = [part for text, part in told if text == "Solving"]
+    assert parts == sorted(parts)
     assert parts[-1] == 1
-    assert 0.25 in parts  # the first of four passes
+    assert any(0 < part < 1 for part in parts)
 
 
-def test_progress_goes_by_the_logarithm_of_the_gap() -> None:
+def test_further_directions_begin_anew_and_say_so() -> None:
     job = Job(lambda job: Shown("", "", 1.0, {}, Choice(), 0.0))
-    watch, parts = sessions._Watch(job, "Solving"), []
-    for _ in range(5):  # four passes, and one of a second direction
-        for look, gap in enumerate((np.inf, 1.0, 0.1, 0.03, 0.01)):
-            watch(udg.Checkpoint(25 * look, 0.0, 1.0, gap))
-            parts.append(job.part)
-    first = np.array([0, 0, 0.125, 0.19, 0.25])
-    expected = np.concatenate([first, first + 0.25, first + 0.5, first + 0.75, np.ones(5)])
-    assert parts == pytest.approx(expected, abs=0.01)
+    tell = work._teller(job, "Solving")
+    said = []
+    for now in (
+        udg.Progress("deciding"),
+        udg.Progress("solving", 1, 2, fraction=0.1),
+        udg.Progress("solving", 2, 2, fraction=1.0),
+        udg.Progress("deciding", direction=2),  # perhaps there is none: all may be done
+        udg.Progress("solving", 1, 2, direction=2, fraction=0.5),
+        udg.Progress("finishing", 1, 2, direction=2, fraction=1.0),
+    ):
+        tell(now)
+        said.append((job.text, job.part))
+    assert said == [
+        ("Solving", 0.0),
+        ("Solving, stage 1 of 2", 0.1),
+        ("Solving, stage 2 of 2", 1.0),
+        ("Solving, direction 2", 1.0),
+        ("Solving, direction 2, stage 1 of 2", 0.5),
+        ("Solving, direction 2", 1.0),
+    ]
 
 
 def test_a_newer_choice_takes_the_place_of_the_work_before(tmp_path, scene, desk) -> None:
@@ -444,14 +487,14 @@ def test_another_photo_takes_the_place_of_the_one_before(tmp_path, scene, desk) 
 def test_a_photo_that_is_read_while_its_page_closes_is_forgotten(
     tmp_path, scene, desk, monkeypatch
 ) -> None:
-    opened = sessions._opened
+    opened = photos.opened
 
     def closing(path: Path):
         photo = opened(path)
         session.close()
         return photo
 
-    monkeypatch.setattr(sessions, "_opened", closing)
+    monkeypatch.setattr(photos, "opened", closing)
     session = Session(tmp_path, desk, Limits())
     with pytest.raises(FileError, match="closed"):
         session.open(png(tmp_path, scene))
@@ -473,8 +516,8 @@ def test_uploads_that_broke_off_are_swept_up(tmp_path) -> None:
 
 
 def test_what_is_over_is_not_begun_again(tmp_path, scene, desk) -> None:
-    page = pytest.importorskip("udg.app.page")
-    pages = page._Sessions(tmp_path, lambda: Session(tmp_path, desk, Limits()))
+    handlers = pytest.importorskip("udg.app.handlers")
+    pages = handlers.Sessions(tmp_path, lambda: Session(tmp_path, desk, Limits()))
     first, second = SimpleNamespace(session_hash="a"), SimpleNamespace(session_hash="b")
     session = pages.of(first)
     assert pages.of(first) is session
@@ -491,8 +534,9 @@ def test_what_is_over_is_not_begun_again(tmp_path, scene, desk) -> None:
 
 def test_without_gradio_the_command_says_how_to_install_it(monkeypatch) -> None:
     monkeypatch.setitem(sys.modules, "gradio", None)
-    monkeypatch.delitem(sys.modules, "udg.app.page", raising=False)
-    monkeypatch.delattr("udg.app.page", raising=False)
+    for name in ("page", "layout", "handlers"):
+        monkeypatch.delitem(sys.modules, f"udg.app.{name}", raising=False)
+        monkeypatch.delattr(f"udg.app.{name}", raising=False)
     result = CliRunner().invoke(cli.main, ["app"])
     assert result.exit_code == 1
     assert "pip install 'udg[app]'" in result.output

@@ -18,7 +18,8 @@ import numpy as np
 import pytest
 
 import udg
-from udg.io import raster
+from udg.io import files
+from udg.io.picture import quantize
 
 pytest.importorskip("gradio", reason="gradio is not installed: pip install 'udg[app]'")
 sync = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
@@ -38,7 +39,7 @@ def watch(event, arguments):
         print(event, arguments[0], file=open(sys.argv[1], "a"))
 
 sys.addaudithook(watch)
-from udg.app.session import Job
+from udg.app.desk import Job
 step = Job.step
 
 def held(job, *given):
@@ -140,7 +141,7 @@ def street(tmp_path_factory) -> Path:
     clean = np.stack([0.3 + 0.2 * np.sin(rows / k) * np.cos(columns / 15) for k in (9, 12, 15)], 2)
     rainy = udg.synthesize(clean.astype(np.float32), angle=10, seed=4).rainy
     path = tmp_path_factory.mktemp("photos") / "street <1>.tif"
-    raster.write(path, raster.quantize(rainy, np.float32, np.uint16))
+    files.write(path, quantize(rainy, np.float32, np.uint16))
     return path
 
 
@@ -164,14 +165,14 @@ def downloaded(page, button: str, folder: Path) -> Path:
 def test_a_photo_is_derained_compared_adjusted_and_downloaded(page, street, tmp_path) -> None:
     give(page, street)
     done(page)
-    rainy = raster.read(street).pixels
+    rainy = files.read(street).pixels
 
     first = downloaded(page, "#udg-download", tmp_path)
     assert first.suffix == ".tif"
     expected = udg.solve(rainy)
-    assert raster.read(first).pixels.dtype == np.uint16
+    assert files.read(first).pixels.dtype == np.uint16
     assert np.array_equal(
-        raster.read(first).pixels, raster.quantize(expected.derained, np.uint16, np.uint16)
+        files.read(first).pixels, quantize(expected.derained, np.uint16, np.uint16)
     )
     assert page.locator("#udg-angle input[type=number]").input_value() == f"{expected.angle:.1f}"
 
@@ -192,9 +193,7 @@ def test_a_photo_is_derained_compared_adjusted_and_downloaded(page, street, tmp_
     sync.expect(page.locator(".udg-rain")).to_be_visible()
     sync.expect(page.locator(".udg-after")).to_be_hidden()
     rain = downloaded(page, "#udg-download-rain", tmp_path)
-    assert np.array_equal(
-        raster.read(rain).pixels, raster.quantize(expected.rain, np.float32, np.uint16)
-    )
+    assert np.array_equal(files.read(rain).pixels, quantize(expected.rain, np.float32, np.uint16))
 
     # Another strength.
     page.locator("#udg-strength input[type=number]").fill("0.8")
@@ -203,7 +202,7 @@ def test_a_photo_is_derained_compared_adjusted_and_downloaded(page, street, tmp_
     done(page)
     second = downloaded(page, "#udg-download", tmp_path)
     stronger = udg.solve(rainy, strength=0.8).derained
-    assert np.array_equal(raster.read(second).pixels, raster.quantize(stronger, np.uint16, np.uint16))
+    assert np.array_equal(files.read(second).pixels, quantize(stronger, np.uint16, np.uint16))
 
 
 def test_the_direction_is_drawn_turned_and_found_again(page, street) -> None:
@@ -246,13 +245,13 @@ def test_what_is_too_large_is_refused_with_a_message(page, tmp_path) -> None:
     text = page.locator("#udg-small").inner_text()
     assert "up to 1 MB and 0.5 megapixels" in text
     noise = np.random.default_rng(0).integers(0, 256, (700, 700, 3), np.uint8)
-    raster.write(tmp_path / "heavy.png", noise)
+    files.write(tmp_path / "heavy.png", noise)
     give(page, tmp_path / "heavy.png")
     message = page.get_by_role("alert").filter(has_text="heavy.png").first
     message.wait_for()
     assert message.inner_text() == "heavy.png is larger than 1 MB; use a smaller file."
     flat = np.zeros((720, 720, 3), np.uint8)
-    raster.write(tmp_path / "wide.png", flat)
+    files.write(tmp_path / "wide.png", flat)
     give(page, tmp_path / "wide.png")
     message = page.get_by_role("alert").filter(has_text="wide.png").first
     message.wait_for()
@@ -286,7 +285,7 @@ def test_another_photo_begins_at_the_top(browser, server, street, tmp_path) -> N
 
     # What is refused leaves no older answer beside it, but a way back.
     (tmp_path / "note.txt").write_text("It rains.")
-    raster.write(
+    files.write(
         tmp_path / "heavy.png", np.random.default_rng(0).integers(0, 256, (700, 700, 3), np.uint8)
     )
     for name, why in (("note.txt", "PNG, JPEG, TIFF, WebP or BMP"), ("heavy.png", "1 MB")):
@@ -336,7 +335,7 @@ def test_the_network_has_a_level_but_no_strength(page, street) -> None:
 
 
 def test_a_photo_can_be_dropped_anywhere(page, tmp_path) -> None:
-    raster.write(tmp_path / "small.png", np.full((20, 30, 3), 90, np.uint8))
+    files.write(tmp_path / "small.png", np.full((20, 30, 3), 90, np.uint8))
     data = list((tmp_path / "small.png").read_bytes())
     transfer = page.evaluate_handle(
         "(data) => { const one = new DataTransfer();"

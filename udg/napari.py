@@ -297,14 +297,14 @@ class Remover(Container[Any]):
             self._viewer.add_image(
                 rain, name=f"{name}: {noun}", visible=False, contrast_limits=limits, **place
             )
-        looks = {"gamma": layer.gamma, "interpolation2d": layer.interpolation2d}
+        style = {"gamma": layer.gamma, "interpolation2d": layer.interpolation2d}
         if not layer.rgb:
-            looks |= {"colormap": layer.colormap, "contrast_limits": layer.contrast_limits}
+            style |= {"colormap": layer.colormap, "contrast_limits": layer.contrast_limits}
         derained = _joined(
             stacked, done, lambda item: item.derained, lambda plane: np.asarray(job.data[plane])
         )
         self._viewer.add_image(
-            derained, name=f"{name} without {noun}", rgb=layer.rgb, **looks, **place
+            derained, name=f"{name} without {noun}", rgb=layer.rgb, **style, **place
         )
         self.said.value = _summary(done, job)
 

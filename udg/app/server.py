@@ -11,7 +11,8 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
-from udg.app.session import Desk, Limits
+from udg.app.choice import Limits
+from udg.app.desk import Desk
 from udg.errors import InvalidInput, MissingExtra
 
 __all__ = ["running", "serve"]

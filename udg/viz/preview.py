@@ -35,8 +35,8 @@ Bytes = np.ndarray[Any, np.dtype[np.uint8]]
 
 _PANEL = 320  # pixels: longer side of each picture in a notebook
 _GAP = 6  # pixels between panels
-_BRIGHT = 0.9  # of full light: where the brightest rain is shown, …
-_FAINTEST = 0.01  # … unless it is fainter than this, which is next to nothing
+_BRIGHT = 0.9  # of full light: where the brightest rain is shown
+_FAINTEST = 0.01  # rain below this is next to nothing, and not made that bright
 _DARK = 0.5  # deep pictures whose brightest pixels are below this are shown brighter
 
 
