@@ -107,9 +107,11 @@ def watching(
 
     Parameters
     ----------
-    sources, describe, in_turn
-        As in `Watch`.
+    sources : sequence of Path
+        The pictures.
     messages : Messages
+    describe, in_turn
+        As in `Watch`.
     """
     terminal = sys.stderr.isatty()
     with ExitStack() as stack:

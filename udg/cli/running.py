@@ -130,14 +130,16 @@ def run(
 
     Parameters
     ----------
-    tasks, jobs, dask
-        As in `udg.batch.run`.
+    tasks : sequence of Task
+        What to do.
     work : callable
         As in `udg.batch.run`; with ``follow`` it takes a ``callback`` for `udg.Progress`, which is
         shown if the work is done in this process.
     messages : Messages
     describe : callable
         Says in words what is known of a picture, from its facts.
+    jobs, dask
+        As in `udg.batch.run`.
     follow : bool
 
     Returns

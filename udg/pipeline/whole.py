@@ -389,10 +389,12 @@ def solve_request(
 
     Parameters
     ----------
-    image, data_range, warm_start, history, callback
+    image : array, shape (H, W) or (H, W, C)
         As in `solve`.
     request : Request
         What `udg.pipeline.options.resolve` makes of the other arguments.
+    data_range, warm_start, history, callback
+        As in `solve`.
 
     Returns
     -------
