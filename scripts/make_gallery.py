@@ -156,7 +156,7 @@ ENTRIES = [
         (0, 0, 420, 340),
         [rain(9, -30, 30, 1.5, 0.12, 0.5)],
         "Fine rain on fine texture: **it stays.** The blades are a bright, busy scene with many "
-        "lines of its own, so the rain level is low and the little rain that is found is reweighted. "
+        "lines of its own, so the rain level is low and little is taken. "
         "`--rain-level 1` takes most of it.",
     ),
     Entry(

@@ -11,7 +11,13 @@ from skimage import data
 from skimage.transform import rotate as skimage_rotate
 
 import udg
-from udg.detection.angle import Angle, bright_details, direction_scores, estimate_angle, signed_details
+from udg.detection.angle import (
+    Angle,
+    bright_details,
+    direction_scores,
+    estimate_angle,
+    signed_details,
+)
 from udg.errors import InvalidImage, InvalidInput
 
 PHOTOS = ["astronaut", "camera", "chelsea", "coffee", "rocket"]
@@ -235,7 +241,8 @@ def test_unusable_arguments_are_refused() -> None:
 
 def test_import_is_light() -> None:
     heavy = "{'scipy', 'skimage', 'numba', 'torch', 'cupy'}"
-    code = f"import sys, udg.detection.angle, udg.imaging.geometry, udg.detection.tilt; print({heavy} & set(sys.modules))"
+    modules = "udg.detection.angle, udg.imaging.geometry, udg.detection.tilt"
+    code = f"import sys, {modules}; print({heavy} & set(sys.modules))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "set()"
 

@@ -13,8 +13,8 @@ import udg
 from udg import backend
 from udg.model import _duality_numba
 from udg.model.certificate import energy_and_bound
-from udg.optim.loop import minimize
 from udg.model.energy import RAIN_WEIGHTS, Problem
+from udg.optim.loop import minimize
 from udg.primal_dual import PrimalDual
 
 

@@ -14,8 +14,8 @@ from scipy import ndimage, stats
 from skimage import data
 
 import udg
-from udg.quality import niqe
 from udg.errors import FileError, InvalidImage, InvalidInput, MissingExtra
+from udg.quality import niqe as model
 from udg.quality.metrics import niqe
 
 PHOTOS = ["astronaut", "camera", "chelsea", "coffee"]
@@ -138,7 +138,7 @@ def slow_niqe(image, mean, covariance):
 
 def test_it_is_its_slow_transcription():
     picture = made_picture()
-    assert_allclose(niqe(picture), slow_niqe(picture, *niqe._good_pictures()), rtol=1e-6)
+    assert_allclose(niqe(picture), slow_niqe(picture, *model._good_pictures()), rtol=1e-6)
 
 
 def test_the_value_stays_what_it_was():
@@ -147,7 +147,7 @@ def test_the_value_stays_what_it_was():
 
 
 def test_the_parameters_are_those_that_are_documented():
-    mean, covariance = niqe._good_pictures()
+    mean, covariance = model._good_pictures()
     assert_allclose(mean[:6], [3.1538, 0.92448, 0.86262, 0.0926, 0.13967, 0.21119], atol=1e-5)
     assert_allclose(covariance, covariance.T)
     eigenvalues = np.linalg.eigvalsh(covariance)
@@ -201,7 +201,7 @@ def test_the_fit_finds_the_parameters_of_samples(alpha, left, right):
     magnitude = stats.gennorm.rvs(alpha, size=(2, 400, 500), random_state=rng)
     below = rng.random(magnitude.shape) < left / (left + right)
     values = np.where(below, -left, right) * np.abs(magnitude)
-    for found, true in zip(niqe._fit(values), (alpha, left, right), strict=True):
+    for found, true in zip(model._fit(values), (alpha, left, right), strict=True):
         # Few large values decide where tails are heavy.
         assert_allclose(found, true, rtol=0.1 if alpha < 1 else 0.03)
 
@@ -214,32 +214,32 @@ def test_every_patch_has_its_own_fit():
         [[3]],
         [[1]],
     ]
-    together = niqe._fit(patches)
+    together = model._fit(patches)
     for i, patch in enumerate(patches):
         assert_allclose([each[i] for each in together], slow_fit(patch), rtol=1e-9)
 
 
 def test_flat_patches_have_the_lowest_shape_and_no_scale():
-    shape, left, right = niqe._fit(np.zeros((1, 48, 48)))
+    shape, left, right = model._fit(np.zeros((1, 48, 48)))
     assert shape == 0.2
     assert np.isnan([left, right]).all()
 
 
 @pytest.mark.parametrize("grey", [0.0, 77.0, 255.0])
 def test_a_constant_has_coefficients_zero(grey):
-    assert not niqe._normalised(np.full((96, 192), grey)).any()
+    assert not model._normalised(np.full((96, 192), grey)).any()
 
 
 def test_coefficients_are_their_slow_transcription():
-    grey = niqe._grey(made_picture(), None)
-    assert_allclose(niqe._normalised(grey), slow_normalised(grey), atol=1e-7)
+    grey = model._grey(made_picture(), None)
+    assert_allclose(model._normalised(grey), slow_normalised(grey), atol=1e-7)
 
 
 def test_halving_is_its_slow_transcription():
     grey = np.random.default_rng(0).random((20, 26))
     expected = np.apply_along_axis(slow_halved, 1, np.apply_along_axis(slow_halved, 0, grey))
-    assert_allclose(niqe._halved(grey), expected, rtol=1e-12)
-    assert_allclose(niqe._halved(np.full((8, 8), 3.0)), 3)
+    assert_allclose(model._halved(grey), expected, rtol=1e-12)
+    assert_allclose(model._halved(np.full((8, 8), 3.0)), 3)
 
 
 # What it must not depend on
@@ -316,9 +316,9 @@ def test_bands_and_bad_values_are_refused():
 @pytest.fixture
 def unread():
     """Parameters are read anew in the test, and after it."""
-    niqe._good_pictures.cache_clear()
+    model._good_pictures.cache_clear()
     yield
-    niqe._good_pictures.cache_clear()
+    model._good_pictures.cache_clear()
 
 
 @pytest.mark.usefixtures("unread")

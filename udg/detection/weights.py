@@ -46,9 +46,7 @@ def contrast(image: PreparedImage | Overview, illuminant: Illuminant | None = No
     return math.exp(log_local_means(local, np.ones_like(local)).mean()) / _FULL_CONTRAST
 
 
-def for_contrast(
-    weights: Weights, clear: float, *, widen: bool = True
-) -> Weights:
+def for_contrast(weights: Weights, clear: float, *, widen: bool = True) -> Weights:
     """Adapt weights to a picture of little contrast.
 
     Scaling a picture and the weights of Eq. 3 alike scales X and R alike, so the weights are to a
