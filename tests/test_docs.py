@@ -14,6 +14,7 @@ arguments of ``udg`` in Python. The pages are built, and the examples run, by Sp
 import ast
 import importlib
 import inspect
+import pkgutil
 import re
 import shlex
 import sys
@@ -202,14 +203,32 @@ def test_every_public_name_is_in_the_api() -> None:
     pages = set(listed("api/index.rst"))
     assert pages == set(udg.__all__) - set(errors.__all__) - {"__version__"}
     for name in ("net", "plot"):
-        assert listed(f"api/{name}.rst") == set(importlib.import_module(f"udg.{name}").__all__)
+        assert listed(f"api/{name}.rst") == set(getattr(udg, name).__all__)
 
 
 def test_every_term_of_the_energy_is_in_the_api() -> None:
-    module = sys.modules["udg.objective"]
+    module = importlib.import_module("udg.model.energy")
     functions = {name for name in module.__all__ if inspect.isfunction(getattr(module, name))}
     page = (DOCS / "api" / "inner.rst").read_text("utf-8")
     assert set(re.findall(r"autofunction:: (\w+)", page)) == functions - {"objective"}
+
+
+def test_inner_modules_are_in_the_api() -> None:
+    """All modules of these packages, but those of which everything is a public name already."""
+    page = (DOCS / "api" / "inner.rst").read_text("utf-8")
+    shown = re.findall(
+        r"^(?:.. automodule::|.. currentmodule::) (udg\.\w+\.\w+)$", page, re.MULTILINE
+    )
+    assert re.findall(r"^(udg\.\w+\.\w+)\n~+$", page, re.MULTILINE) == shown
+    public = {*udg.__all__, *udg.plot.__all__}
+    inner = [
+        module.name
+        for room in re.findall(r"^(udg\.\w+)\n-+$", page, re.MULTILINE)
+        for module in pkgutil.iter_modules(importlib.import_module(room).__path__, f"{room}.")
+        if "._" not in module.name
+        and not set(importlib.import_module(module.name).__all__) <= public
+    ]
+    assert sorted(shown) == sorted(inner)
 
 
 def test_commands_are_described_by_click() -> None:

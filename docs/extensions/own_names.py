@@ -1,7 +1,7 @@
 """References in docstrings: to where an object is documented, not to where it is defined.
 
-`Weights` is defined in `udg.objective` and documented as `udg.Weights`; docstrings call it by its
-bare name, in either module. What is said of a constant stands above it, where it is defined.
+`Weights` is defined in `udg.model.energy` and documented as `udg.Weights`; docstrings call it by
+its bare name, in either module. What is said of a constant stands above it, where it is defined.
 """
 
 import inspect
