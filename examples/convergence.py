@@ -31,9 +31,9 @@ fig, axis = plt.subplots(figsize=(8, 4.5), layout="constrained")
 for number, (name, (method, most)) in enumerate(methods.items()):
     udg.minimize(problem, method, max_iter=1)  # the first call of all compiles
     history = udg.minimize(problem, method, tol=0, max_iter=most, history=True).history[1:]
-    seconds = [look.seconds for look in history]
-    excess = [(look.objective - lowest) / lowest for look in history]
-    axis.loglog(seconds, [look.gap for look in history], color=f"C{number}", linestyle="--")
+    seconds = [check.seconds for check in history]
+    excess = [(check.objective - lowest) / lowest for check in history]
+    axis.loglog(seconds, [check.gap for check in history], color=f"C{number}", linestyle="--")
     axis.loglog(seconds, excess, color=f"C{number}", label=name)
 axis.axhline(0.01, color="grey", linestyle=":")
 axis.annotate("where udg.solve stops", (0.01, 0.0105), xycoords=("axes fraction", "data"))

@@ -5,8 +5,8 @@ The network
 The weights ``small`` come with the package: a network that has learnt, from rainy pictures alone,
 to imitate the rain that :func:`udg.solve` finds. It needs the extra ``net``.
 
-It does not ask whether there is rain at all. What it was trained on, and how well it does, is on
-:doc:`its card </weights-small>`.
+Whether there is rain at all is asked as by the solver. What it was trained on, and how well it
+does, is on :doc:`its card </weights-small>`.
 """
 
 import matplotlib.pyplot as plt

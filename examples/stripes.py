@@ -3,7 +3,7 @@ Stripes
 =======
 
 Stripes of satellites and microscopes add light and take it, run through the whole picture, and may
-lie at any angle. ``model="signed"`` is for them.
+lie at any angle. ``model="stripes"`` is for them.
 """
 
 import matplotlib.pyplot as plt
@@ -19,7 +19,7 @@ across = columns * np.cos(theta) + rows * np.sin(theta)  # constant along lines 
 offsets = np.random.default_rng(4).normal(0, 0.04, 1000)  # one for every line of a detector
 striped = np.clip(clean + np.interp(across, np.arange(1000), offsets), 0, 1).astype(np.float32)
 
-result = udg.solve(striped, model="signed")
+result = udg.solve(striped, model="stripes")
 print(f"angle {result.angle:.2f}°, median of R {np.median(result.rain):.4f}")
 
 # %%

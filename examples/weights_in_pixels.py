@@ -49,4 +49,5 @@ plt.show()
 # %%
 # Short lines stay in the picture, long ones go, and the wider a line is the longer it must be. With
 # these weights a line of 10 pixels is about the widest that can go at all. In a real picture lines
-# are not alone, and :func:`udg.solve` asks twice; but this is what the weights mean.
+# are not alone, and :func:`udg.solve` weighs ``lam_r`` by a sparsity map; but this is what the
+# weights mean.
