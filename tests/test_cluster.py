@@ -35,7 +35,7 @@ pytestmark = [
 @pytest.fixture(scope="module")
 def workers():
     """A cluster of two worker processes, of one thread each."""
-    import dask
+    pytest.importorskip("distributed")  # before its settings are changed: they are put back then
 
     # On a busy machine a killed one takes longer to come back than the 15 s after which it is
     # otherwise given up.

@@ -11,6 +11,7 @@ import pytest
 from benchmarks.fit import provenance, rain_level, reweighting
 from udg.detection import density, parameters
 from udg.detection.rain_level import Evidence
+from udg.detection.reweighting import logit_threshold
 from udg.detection.streaks import StreakFeatures
 
 FILES = {
@@ -133,11 +134,14 @@ def test_no_rain_at_all_is_level_0_whatever_is_fitted(rng: np.random.Generator) 
     assert found[2]["fitted level"] > 0
 
 
-def test_the_typical_logit_is_the_median_of_rainy_pictures(rng: np.random.Generator) -> None:
+def test_the_typical_logit_has_the_mean_threshold_of_rainy_pictures(
+    rng: np.random.Generator,
+) -> None:
     found = rows(rng)
     content = reweighting.refit(found)
-    wanted = np.median([row["streak_logit"] for row in found if row["set"] == "realrain60"])
-    assert content["typical_logit"] == pytest.approx(wanted, abs=5e-4)
+    logits = [row["streak_logit"] for row in found if row["set"] == "realrain60"]
+    wanted = np.mean([logit_threshold(logit) for logit in logits])
+    assert logit_threshold(content["typical_logit"]) == pytest.approx(wanted, abs=1e-3)
     old = provenance.read("reweighting")
     kept = set(old) - {"provenance", "typical_logit"}
     assert all(content[name] == old[name] for name in kept)

@@ -231,8 +231,8 @@ def _decide(
     if angle != "auto":
         # Nothing has to be measured; weights, which a decision has too, would cost more than the
         # network does on a GPU.
-        level = request.options.rain_level
-        return float(angle), None, 1.0 if level == "auto" else level
+        assert request.options.rain_level != "auto"
+        return float(angle), None, request.options.rain_level
     if isinstance(image.pixels, Tensor):  # decisions are NumPy's work
         image = replace(image, pixels=image.pixels.cpu().numpy())
     decision = decide(image, request, angle)

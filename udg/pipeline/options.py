@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from types import MappingProxyType
 from typing import Any, Literal, NamedTuple, get_args
 
@@ -285,6 +285,8 @@ def _directions(
     for one in angles:
         if one != "auto":
             checked_angle(options, one)
+    if options.rain_level == "auto" and "auto" not in angles:
+        options = replace(options, rain_level=1.0)  # who gives an angle says that it rains
     if options.angle_per_window and n_layers is None:
         n_layers = 1
     if n_layers is None:
