@@ -12,6 +12,9 @@ sys.path.insert(0, str(Path(__file__).parent / "extensions"))
 
 import own_names  # noqa: E402  (of the folder extensions)
 
+# `udg.plot` is a name of `udg.viz.plot`; Sphinx imports what it documents by the module's name.
+sys.modules["udg.plot"] = udg.plot
+
 project = "udg"
 author = "the udg authors"
 version = release = udg.__version__

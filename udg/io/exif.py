@@ -2,7 +2,7 @@ r"""EXIF as bytes: a small TIFF directory with others inside, carried from file 
 
 Values are copied, never decoded, so that odd cameras' tags survive. A blob starts at its byte order
 mark (``II`` or ``MM``), without the ``Exif\0\0`` that JPEG puts before it. Malformed blobs raise
-`struct.error`, `KeyError` or `IndexError`: callers drop them.
+``struct.error``, `KeyError` or `IndexError`: callers drop them.
 """
 
 from __future__ import annotations

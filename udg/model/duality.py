@@ -96,7 +96,7 @@ def shrunk_bound(linear: float, quadratic: float, largest: float) -> float:
 
 
 def repair(problem: Problem, duals: Duals) -> Duals:
-    """Move duals so that |c| ≤ lam_r, and nearly into their bounds.
+    """Move duals so that ``|c| ≤ lam_r``, and nearly into their bounds.
 
     Alternating projections onto {c = 0} (a Poisson equation, one transform pair) and the box. Each
     dual moves in proportion to its bound squared, so all use the same share of their slack.

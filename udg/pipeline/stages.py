@@ -728,7 +728,7 @@ def finish(pixels: Array, rain: Array, decision: Decision, fraction: float) -> A
     Returns
     -------
     array, float32, the shape of ``pixels``
-        In the picture's range. Pixels near the edge of a part need `udg.imaging.chroma.REACH`
+        In the picture's range. Pixels near the edge of a part need ``udg.imaging.chroma.REACH``
         pixels around them.
     """
     low, high = decision.data_range
