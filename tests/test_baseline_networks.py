@@ -22,6 +22,7 @@ from udg.errors import Diverged, FileError, InvalidInput  # noqa: E402
 from udg.io.files import read, write  # noqa: E402
 
 NAMES = tuple(NETWORKS)
+LARGE = ("cyclegan", "pix2pix")  # half a minute each
 TINY = {
     "ddn": {"width": 6, "depth": 4},
     "jorder_e": {"width": 4, "blocks": 1},
@@ -379,7 +380,9 @@ FALLING = {  # which terms, learning rate, steps
 }
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize(
+    "name", [pytest.param(name, marks=[pytest.mark.slow] * (name in LARGE)) for name in NAMES]
+)
 def test_the_loss_falls_on_a_batch_and_reaches_every_parameter(name: str, batch: Batch) -> None:
     watched, lr, steps = FALLING[name]
     net = tiny(name)
@@ -468,7 +471,9 @@ def test_half_of_the_crops_are_mirrored_sideways() -> None:
     assert (crops[:, 0, 1] > crops[:, 0, 0]).all()  # never upside down
 
 
-@pytest.mark.parametrize("name", ["ddn", "ssir", "cyclegan", "pix2pix"])
+@pytest.mark.parametrize(
+    "name", ["ddn", "ssir", pytest.param("cyclegan", marks=pytest.mark.slow), "pix2pix"]
+)
 def test_a_seed_gives_the_same_weights_and_they_survive_the_disk(
     name: str, folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

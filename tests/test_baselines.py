@@ -285,6 +285,7 @@ def test_image_step_lowers_the_energy_within_bounds(rng: np.random.Generator) ->
     assert (rain <= layers.image).all()
 
 
+@pytest.mark.slow
 def test_gmm_gains(pair: tuple[np.ndarray, np.ndarray], tmp_path: Path) -> None:
     rainy, clean = pair
     prior = gmm.background(tmp_path, components=8, patches=4000)
