@@ -283,6 +283,16 @@ BENCHMARKS = (
         needs=("skvideo",),
     ),
     Benchmark(
+        "tiles",
+        "how pictures in tiles differ from the same in one piece",
+        (
+            Step(
+                "benchmarks.solver.tiles {data} -o {out} --json {out}/tiles.json",
+                "--tile 48 --count 1",
+            ),
+        ),
+    ),
+    Benchmark(
         "stripes",
         "stripes of thirteen kinds, and a satellite's",
         (Step("benchmarks.solver.stripes {data?} --json {out}/stripes.json", "--size 64"),),
