@@ -119,7 +119,7 @@ def test_large_libraries_have_one_room_each(path: Path) -> None:
     here = name_of(path).split(".")[0]
     for name in imports(path):
         outside = name.split(".")[0]
-        if outside in OUTSIDE and (here, outside) != ("batch", "torch"):
+        if outside in OUTSIDE:
             allowed = {OUTSIDE[outside]} | ({"net"} if outside == "matplotlib" else set())
             assert here in allowed, f"{name_of(path)} imports {outside}"
 

@@ -1,6 +1,6 @@
 """The work on one picture: derain, synthesize, estimate its angle; and what is known afterwards.
 
-Facts are what JSON can hold. torch is imported where the network is asked for.
+Facts are what JSON can hold.
 """
 
 from __future__ import annotations
@@ -210,12 +210,9 @@ def load_network(weights: str, device: str | None = None) -> Any:
         torch is not installed.
     """
     from udg import net
+    from udg.net.device import default_device
 
-    if device is None:
-        import torch
-
-        device = "cuda" if torch.cuda.is_available() else "cpu"
-    return net.for_inference(net.from_pretrained(weights), device)
+    return net.for_inference(net.from_pretrained(weights), device or default_device())
 
 
 def synthesize_file(task: Task, settings: dict[str, Any]) -> dict[str, Any]:
