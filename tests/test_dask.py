@@ -11,7 +11,8 @@ import udg
 from udg.errors import InvalidImage, InvalidInput, MissingExtra
 from udg.imaging.image import prepare
 from udg.pipeline import dask as blocks
-from udg.pipeline.tiles import Span, plan, solve_tiles
+from udg.pipeline.planning import Span, plan
+from udg.pipeline.tiles import solve_tiles
 
 TILE, OVERLAP = 72, 16
 

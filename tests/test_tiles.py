@@ -12,7 +12,7 @@ from udg import InvalidImage, InvalidInput
 from udg.detection import rain_level, weights
 from udg.detection.angle import estimate_angle
 from udg.imaging.image import BlockMeans, prepare
-from udg.pipeline import tiles
+from udg.pipeline import planning, survey
 from udg.pipeline.options import resolve
 from udg.pipeline.stages import decide, schedule, solve_window
 
@@ -45,7 +45,7 @@ def rain_of(image: np.ndarray, **options) -> np.ndarray:
 )
 def test_weights_sum_to_one_everywhere(height, width, tile, part):
     total = np.zeros((height, width))
-    plan = tiles.plan((height, width), tile, int(part * tile))
+    plan = planning.plan((height, width), tile, int(part * tile))
     for number, one in enumerate(plan):
         assert one.number == number
         assert max(one.shape) <= tile
@@ -56,13 +56,13 @@ def test_weights_sum_to_one_everywhere(height, width, tile, part):
 
 
 def test_a_picture_that_fits_is_one_tile():
-    (only,) = tiles.plan((64, 50, 3), 64, 20)
+    (only,) = planning.plan((64, 50, 3), 64, 20)
     assert only.window == (slice(0, 64), slice(0, 50))
     assert (only.weights() == 1).all()
 
 
 def test_tiles_are_of_nearly_one_size():
-    sides = {side for one in tiles.plan((1000, 1700), 300, 60) for side in one.shape}
+    sides = {side for one in planning.plan((1000, 1700), 300, 60) for side in one.shape}
     assert max(sides) - min(sides) < 30
 
 
@@ -72,7 +72,7 @@ def test_tiles_are_of_nearly_one_size():
 )
 def test_a_plan_that_makes_no_sense_is_refused(tile, overlap, message):
     with pytest.raises(InvalidInput, match=message):
-        tiles.plan((100, 100), tile, overlap)
+        planning.plan((100, 100), tile, overlap)
 
 
 # What the whole picture decides
@@ -92,11 +92,11 @@ def test_block_means_of_strips_are_those_of_the_whole(height, width, step):
 
 @pytest.mark.parametrize("shape", [(300, 400), (1000, 1600)])
 def test_a_survey_by_strips_decides_as_the_whole_picture_does(shape, monkeypatch):
-    monkeypatch.setattr(tiles, "_AT_ONCE", 70 * shape[1])
+    monkeypatch.setattr(survey, "_AT_ONCE", 70 * shape[1])
     rng = np.random.default_rng(5)
     scene = np.kron(rng.random((shape[0] // 20, shape[1] // 20, 3)), np.ones((20, 20, 1)))
     image = udg.synthesize((0.6 * scene).astype(np.float32), angle=-12, seed=1).rainy
-    overview, whole = tiles.survey(image), prepare(image)
+    overview, whole = survey.survey(image), prepare(image)
     np.testing.assert_allclose(overview.thumbnail, whole.thumbnail, atol=1e-5)
     assert weights.contrast(overview) == pytest.approx(weights.contrast(whole), rel=1e-4)
     there, here = estimate_angle(overview.luma()), estimate_angle(whole.luma())
@@ -348,12 +348,12 @@ def test_wrong_pictures_are_refused(image, message):
 
 
 def test_reduced_is_the_picture_shrunk(street, monkeypatch):
-    monkeypatch.setattr(tiles, "_AT_ONCE", 1000)  # in many strips
+    monkeypatch.setattr(survey, "_AT_ONCE", 1000)  # in many strips
     colours = np.stack([street, street // 2, street // 3, street], axis=2)
-    small = tiles.reduced(colours, 100)
+    small = survey.reduced(colours, 100)
     assert small.shape == (71, 100, 3)
     np.testing.assert_allclose(small[..., 1].mean(), (street // 2).mean() / 255, rtol=0.01)
-    same = tiles.reduced(colours, 1000)
+    same = survey.reduced(colours, 1000)
     np.testing.assert_allclose(same, colours[..., :3] / np.float32(255), rtol=1e-6)
 
 

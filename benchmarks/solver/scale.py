@@ -34,7 +34,7 @@ from benchmarks._shared import arguments
 from benchmarks._shared.common import pictures, write_json
 from udg.io import files
 from udg.io.picture import quantize
-from udg.pipeline import tiles
+from udg.pipeline import planning
 
 ANGLE = 8.0
 SEAM_TILE = 1024
@@ -139,13 +139,13 @@ def measure_seam(
                     stages=stages,
                 )
                 row = {"angle": angle, "stages": stages, "overlap": overlap}
-                row |= seam(255 * (rain - whole), tiles.plan(image.shape, tile, overlap))
+                row |= seam(255 * (rain - whole), planning.plan(image.shape, tile, overlap))
                 rows.append(row)
                 console.print(row)
     return rows
 
 
-def seam(difference: NDArray[Any], plan: list[tiles.Tile]) -> dict[str, float]:
+def seam(difference: NDArray[Any], plan: list[planning.Tile]) -> dict[str, float]:
     """Say how far tiles are from the whole, and what their borders add to it."""
     jumps = []
     for axis, spans in enumerate(({t.rows for t in plan}, {t.columns for t in plan})):

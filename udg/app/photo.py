@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from udg.app.choice import Choice
 from udg.io import files
 from udg.io.picture import quantize
-from udg.pipeline.tiles import reduced
+from udg.pipeline.survey import reduced
 from udg.viz.preview import rain_gain
 
 __all__ = ["SIDE", "Photo", "Shown", "data_uri", "opened", "rain_uri"]

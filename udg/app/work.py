@@ -14,7 +14,7 @@ from udg.app.photo import Photo, Shown
 from udg.io import files
 from udg.io.paths import FORMATS
 from udg.pipeline.progress import Callback, Progress
-from udg.pipeline.tiles import reduced
+from udg.pipeline.survey import reduced
 
 __all__ = ["derained"]
 

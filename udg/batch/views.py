@@ -10,7 +10,7 @@ from udg.batch.planning import Task
 from udg.errors import FileError
 from udg.imaging.image import prepare
 from udg.io import files
-from udg.pipeline.tiles import survey
+from udg.pipeline.survey import survey
 from udg.viz.preview import Preview, Thumbnail, encoded, resized
 
 __all__ = ["FORMAT", "SIDE", "encode", "view", "view_file"]

@@ -27,7 +27,7 @@ from udg.errors import InvalidInput
 from udg.imaging.geometry import MAX_CONVERGENCE
 from udg.model.sizes import shortest_streak, widest_streak
 from udg.pipeline.options import MAX_LAYERS, STAGES
-from udg.pipeline.tiles import OVERLAP, TILE
+from udg.pipeline.planning import OVERLAP, TILE
 
 if TYPE_CHECKING:
     from udg.batch import Tiling
@@ -286,7 +286,7 @@ def _for_net(settings: dict[str, Any]) -> dict[str, Any]:
 def tiling(tile: int | Literal["auto", "off"], overlap: int | None, angle_per_tile: bool) -> Tiling:
     """Which pictures are solved by tiles, checked before anything is read."""
     from udg import batch
-    from udg.pipeline.tiles import plan
+    from udg.pipeline.planning import plan
 
     if tile == "off" and (overlap is not None or angle_per_tile):
         raise click.UsageError("--overlap and --angle-per-tile need tiles; leave out --tile off")

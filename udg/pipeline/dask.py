@@ -39,6 +39,7 @@ from udg.imaging.image import (
 )
 from udg.pipeline import gauge as gauges
 from udg.pipeline.options import Asked, Options, Request, checked_count, resolve
+from udg.pipeline.planning import OVERLAP, Span, Tile
 from udg.pipeline.stages import (
     Decision,
     Stage,
@@ -50,14 +51,8 @@ from udg.pipeline.stages import (
     screen_fraction,
     solve_window,
 )
-from udg.pipeline.tiles import (
-    OVERLAP,
-    Span,
-    Tile,
-    overview,
-    refuse_single_window_options,
-    survey_steps,
-)
+from udg.pipeline.survey import overview, survey_steps
+from udg.pipeline.tiles import refuse_single_window_options
 
 if TYPE_CHECKING:
     import dask.array as da

@@ -14,16 +14,14 @@ found so far in another, 4 bytes a pixel.
 
 from __future__ import annotations
 
-import math
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
-from itertools import groupby
 from tempfile import TemporaryFile
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal
 
 import numpy as np
-from array_api_compat import array_namespace, is_array_api_obj
+from array_api_compat import array_namespace
 
 from udg.backend import to_numpy
 from udg.detection.density import RainDensity
@@ -35,17 +33,15 @@ from udg.imaging.image import (
     DataRange,
     Overview,
     PreparedImage,
-    check_shape,
-    prepare,
     shrunk,
 )
 from udg.io.picture import quantize
-from udg.model.duality import Duals
 from udg.model.energy import Model, Weights
 from udg.optim.loop import Reason
-from udg.optim.method import Estimate
 from udg.pipeline import gauge as gauges
-from udg.pipeline.options import checked_count, resolve
+from udg.pipeline.drafts import Drafts, without_arrays
+from udg.pipeline.options import resolve
+from udg.pipeline.planning import TILE, Seams, Tile, blended, plan
 from udg.pipeline.progress import Callback, Reporter
 from udg.pipeline.stages import (
     Decision,
@@ -59,233 +55,20 @@ from udg.pipeline.stages import (
     screen_fraction,
     solve_window,
 )
+from udg.pipeline.survey import (
+    prepared_part,
+    shape_of,
+    strips,
+    survey,
+    survey_steps,
+    window_of,
+)
 from udg.viz.preview import Preview, Shown, Thumbnail, rain_in_words
 
-__all__ = [
-    "OVERLAP",
-    "TILE",
-    "Tile",
-    "TiledResult",
-    "overview",
-    "plan",
-    "reduced",
-    "refuse_single_window_options",
-    "solve_tiles",
-    "survey",
-    "survey_steps",
-]
+__all__ = ["TiledResult", "refuse_single_window_options", "solve_tiles"]
 
 Array = Any
 Floats = np.ndarray[Any, np.dtype[Any]]
-
-TILE = 2048  # side in pixels
-OVERLAP = 128  # pixels that neighbours share, at most a third of a tile
-_MARGIN = 0.25  # part of an overlap, at either end, that is left to one tile alone
-_AT_ONCE = 2**22  # pixels that are read or written at once
-
-
-# Planning
-
-
-class Span(NamedTuple):
-    """A tile's extent along one axis: from `start` to `stop`, shared `before` and `after`."""
-
-    start: int
-    stop: int
-    before: int
-    after: int
-
-    @property
-    def own(self) -> slice:
-        """From where the tile begins to where the next one does."""
-        return slice(self.start, self.stop - self.after)
-
-    def ramp(self) -> Floats:
-        """Weight at each pixel, float32; at every pixel those of all tiles sum to 1."""
-        weights = np.ones(self.stop - self.start, np.float32)
-        if self.before:
-            weights[: self.before] = _rising(self.before)
-        if self.after:
-            weights[-self.after :] = _rising(self.after)[::-1]
-        return weights
-
-
-class Tile(NamedTuple):
-    """A window of the picture that is solved on its own.
-
-    Attributes
-    ----------
-    number : int
-        From 0, row by row.
-    rows, columns : Span
-        The window, overlaps included.
-    """
-
-    number: int
-    rows: Span
-    columns: Span
-
-    @property
-    def window(self) -> Window:
-        """The window as an index of the picture."""
-        return slice(self.rows.start, self.rows.stop), slice(self.columns.start, self.columns.stop)
-
-    @property
-    def shape(self) -> tuple[int, int]:
-        """Height and width of the window."""
-        return self.rows.stop - self.rows.start, self.columns.stop - self.columns.start
-
-    def weights(self) -> Floats:
-        """Weight of the tile's rain at each of its pixels, float32, shape ``shape``."""
-        return np.outer(self.rows.ramp(), self.columns.ramp())
-
-
-def plan(shape: tuple[int, ...], tile: int = TILE, overlap: int | None = None) -> list[Tile]:
-    """Cover a picture with overlapping tiles of nearly the same size.
-
-    Parameters
-    ----------
-    shape : (int, int) or (int, int, int)
-        Of the picture.
-    tile : int
-        Longest side of a tile in pixels, overlaps included; at least 16.
-    overlap : int, optional
-        Pixels that neighbours share; at most a third of `tile`. Default 128 if it may be.
-
-    Returns
-    -------
-    list of Tile
-        Row by row. A single one if the picture is not larger than a tile.
-
-    Raises
-    ------
-    InvalidInput
-        `tile` or `overlap` is outside its range.
-    """
-    checked_count("tile", tile, 16)
-    overlap = min(OVERLAP, tile // 3) if overlap is None else checked_count("overlap", overlap, 0)
-    if 3 * overlap > tile:
-        raise InvalidInput(f"overlap is {overlap}; give at most a third of the tile, {tile // 3}")
-    rows, columns = (_spans(side, tile, overlap) for side in shape[:2])
-    pairs = ((row, column) for row in rows for column in columns)
-    return [Tile(number, row, column) for number, (row, column) in enumerate(pairs)]
-
-
-def _spans(length: int, size: int, overlap: int) -> list[Span]:
-    count = max(1, math.ceil((length - overlap) / (size - overlap)))
-    cuts = [round(k * (length - overlap) / count) for k in range(1, count)]
-    starts, stops = [0, *cuts], [*(cut + overlap for cut in cuts), length]
-    befores, afters = [0, *[overlap] * (count - 1)], [*[overlap] * (count - 1), 0]
-    return [Span(*ends) for ends in zip(starts, stops, befores, afters, strict=True)]
-
-
-def _rising(overlap: int) -> Floats:
-    """From 0 to 1 over an overlap: sin², whose mirror image is 1 minus it."""
-    place = (np.arange(overlap) + 0.5) / overlap
-    inner = np.clip((place - _MARGIN) / (1 - 2 * _MARGIN), 0, 1)
-    return np.asarray(np.sin(0.5 * np.pi * inner) ** 2, np.float32)
-
-
-# The overview
-
-
-def survey(source: Array, data_range: DataRange | None = None) -> Overview:
-    """Shrink a picture to what is needed to decide on the whole of it, strip by strip.
-
-    Parameters
-    ----------
-    source : array_like, shape (H, W) or (H, W, C)
-        Anything with ``shape`` and slicing.
-    data_range : float or (float, float), optional
-        As in `udg.imaging.image.prepare`.
-
-    Returns
-    -------
-    Overview
-        The same as for the picture in one piece.
-
-    Raises
-    ------
-    InvalidImage
-        The picture cannot be used; see `udg.imaging.image.prepare`.
-    """
-    shape = _shape(source)
-    luma_step, unit_step = survey_steps(shape)
-    corner = _read(source, slice(0, 2), slice(0, 2), data_range)
-    lumas = BlockMeans(shape[:2], luma_step)
-    units = BlockMeans((*shape[:2], corner.colours), unit_step)
-    for rows in _strips(0, shape[0], shape[1]):
-        image = _read(source, rows, slice(None), data_range)
-        lumas.add(rows.start, to_numpy(image.luma()))
-        units.add(rows.start, to_numpy(image.unit()))
-    return overview(shape, lumas.result(), units.result(), corner.low, corner.high)
-
-
-def reduced(source: Array, longest: int) -> Floats:
-    """Shrink a picture to show it, strip by strip.
-
-    Parameters
-    ----------
-    source : array_like, shape (H, W) or (H, W, C)
-        Anything with ``shape`` and slicing.
-    longest : int
-        Pixels that the longer side may have; smaller pictures keep their size.
-
-    Returns
-    -------
-    array, float32, shape (h, w, colours)
-        In [0, 1].
-
-    Raises
-    ------
-    InvalidImage
-        The picture cannot be used; see `udg.imaging.image.prepare`.
-    """
-    shape = _shape(source)
-    scale = min(1.0, longest / max(shape[:2]))
-    colours = _read(source, slice(0, 2), slice(0, 2), None).colours
-    means = BlockMeans((*shape[:2], colours), int(1 / scale))
-    for rows in _strips(0, shape[0], shape[1]):
-        means.add(rows.start, to_numpy(_read(source, rows, slice(None), None).unit()))
-    return shrunk(means.result(), shape, scale)
-
-
-def survey_steps(shape: tuple[int, ...]) -> tuple[int, int]:
-    """Sides of the blocks of which `overview` wants the mean luma and the mean colours."""
-    from udg.detection.angle import luma_scale
-
-    return int(1 / luma_scale(shape)), int(1 / PreparedImage.thumbnail_scale(shape))
-
-
-def overview(
-    shape: tuple[int, ...], luma: Floats, unit: Floats, low: float, high: float
-) -> Overview:
-    """`survey` of a picture of which block means are known.
-
-    Parameters
-    ----------
-    shape : tuple of int
-        Of the picture.
-    luma : array, shape (h, w)
-        `BlockMeans` of `PreparedImage.luma`.
-    unit : array, shape (h, w, colours)
-        `BlockMeans` of `PreparedImage.unit`.
-    low, high : float
-        The values of no light and of full light.
-
-    Returns
-    -------
-    Overview
-    """
-    from udg.detection.angle import luma_scale
-
-    return Overview(
-        shrunk(luma, shape, luma_scale(shape)),
-        shrunk(unit, shape, PreparedImage.thumbnail_scale(shape)),
-        shape,
-        low,
-        high,
-    )
 
 
 # The result
@@ -448,7 +231,7 @@ def solve_tiles(
     refuse_single_window_options(options)
     request = resolve(angle, n_layers, angle_per_window=angle_per_tile, **options)
     source = source if hasattr(source, "shape") else np.asarray(source)
-    shape = _shape(source)
+    shape = shape_of(source)
     tiles = plan(shape, tile, overlap)
     if target is None:
         target = np.empty(shape, np.float32)
@@ -497,22 +280,22 @@ class _Tiled:
         self, source: Array, data_range: DataRange | None, tiles: Sequence[Tile], reporter: Reporter
     ) -> None:
         self.tiles = tiles
-        self.shape, self.ndim = _shape(source), len(source.shape)
+        self.shape, self.ndim = shape_of(source), len(source.shape)
         self.thumbnail: Floats  # of the picture as it was
         self._source, self._given, self._reporter = source, data_range, reporter
-        corner = _read(source, slice(0, 2), slice(0, 2), data_range)
+        corner = prepared_part(source, slice(0, 2), slice(0, 2), data_range)
         self.dtype = corner.pixels.dtype
         self._range = corner.low, corner.high
         self._rain: np.memmap[Any, Any] | None = None  # of all directions
         self._decision: Decision | None = None  # of the present direction
-        self._drafts: _Drafts | None = None
+        self._drafts: Drafts | None = None
         self._results: list[WindowResult] = []
-        self._seams = _Seams()
+        self._seams = Seams()
 
     # What is left
 
     def __getitem__(self, window: Window) -> Array:
-        pixels = _window(self._source, *window)
+        pixels = window_of(self._source, *window)
         if self._rain is None or self._decision is None:
             return pixels
         image, xp = PreparedImage(pixels, *self._range), array_namespace(pixels)
@@ -529,7 +312,7 @@ class _Tiled:
 
     def original(self, rows: slice) -> Array:
         """Pixels of the picture as it was."""
-        return _window(self._source, rows, slice(0, self.shape[1]))
+        return window_of(self._source, rows, slice(0, self.shape[1]))
 
     # Stages
 
@@ -542,8 +325,8 @@ class _Tiled:
     def _solve(
         self, decision: Decision, stage: Stage, density: RainDensity | None
     ) -> Iterator[tuple[int, Floats]]:
-        drafts, kept = self._drafts, None if stage.last else _Drafts()
-        self._results, self._seams = [], _Seams()
+        drafts, kept = self._drafts, None if stage.last else Drafts()
+        self._results, self._seams = [], Seams()
         free = gauges.is_free(decision.options)
 
         def results() -> Iterator[tuple[Tile, Floats]]:
@@ -557,12 +340,12 @@ class _Tiled:
                     self._seams.add(tile, rain)
                 if kept is not None:
                     kept.keep(tile.number, found)
-                self._results.append(_without_arrays(found))
+                self._results.append(without_arrays(found))
                 self._reporter.solved((tile.number + 1) / len(self.tiles))
                 yield tile, rain
 
         try:
-            yield from _blended(results(), self.shape)
+            yield from blended(results(), self.shape)
         except BaseException:
             if kept is not None:
                 kept.close()
@@ -581,7 +364,7 @@ class _Tiled:
             layer[top : top + len(band)] += band
         if free:
             self._gauge(layer, decision)
-            for rows in _strips(0, *self.shape[:2]):
+            for rows in strips(0, *self.shape[:2]):
                 total[rows] += layer[rows]
         self._rain, self._decision = total, decision
 
@@ -592,7 +375,7 @@ class _Tiled:
             layer[tile.window] += np.float32(constant) * tile.weights()
 
         def parts() -> Iterator[Floats]:
-            for rows in _strips(0, *self.shape[:2]):
+            for rows in strips(0, *self.shape[:2]):
                 yield layer[rows]
 
         shift = np.float32(gauges.constant_of_parts(parts, decision.options))
@@ -618,7 +401,7 @@ class _Tiled:
     def small_rain(self) -> Floats:
         """The same as a thumbnail."""
         means = BlockMeans(self.shape[:2], survey_steps(self.shape)[1])
-        for rows in _strips(0, *self.shape[:2]):
+        for rows in strips(0, *self.shape[:2]):
             means.add(rows.start, self.rain(rows))
         return shrunk(means.result(), self.shape, PreparedImage.thumbnail_scale(self.shape))
 
@@ -648,70 +431,6 @@ class _Tiled:
         )
 
 
-class _Seams:
-    """By how much the rain of neighbouring tiles differs where they overlap."""
-
-    def __init__(self) -> None:
-        self._differences: dict[tuple[int, int], tuple[float, int]] = {}
-        self._left: tuple[int, Floats] | None = None
-        self._above: dict[int, tuple[int, Floats]] = {}  # by the first column
-
-    def add(self, tile: Tile, rain: Floats) -> None:
-        """Compare a tile with those before it; they come row by row."""
-        if tile.columns.before and self._left is not None:
-            self._compare(tile.number, rain[:, : tile.columns.before], *self._left)
-        if tile.rows.before:
-            above = self._above[tile.columns.start]
-            self._compare(tile.number, rain[: tile.rows.before], *above)
-        after = tile.columns.after
-        self._left = (tile.number, rain[:, -after:].copy()) if after else None
-        if tile.rows.after:
-            self._above[tile.columns.start] = tile.number, rain[-tile.rows.after :].copy()
-
-    def _compare(self, number: int, rain: Floats, other: int, its: Floats) -> None:
-        difference = float(np.mean(its - rain, dtype=float))
-        self._differences[other, number] = difference, rain.size
-
-    def constants(self, count: int) -> list[float]:
-        """What brings the tiles together."""
-        return gauges.align(count, self._differences)
-
-
-class _Drafts:
-    """What the next stage starts from, in a temporary file: R and duals of every tile."""
-
-    def __init__(self) -> None:
-        self._file = TemporaryFile(prefix="udg-")  # noqa: SIM115
-        self._results: dict[int, tuple[int, tuple[int, ...], WindowResult]] = {}
-
-    def keep(self, number: int, result: WindowResult) -> None:
-        """Write a tile's planes."""
-        _, R, duals = result.minimum.estimate
-        offset = self._file.seek(0, 2)
-        for plane in (R, *duals):
-            self._file.write(np.ascontiguousarray(to_numpy(plane), np.float32).tobytes())
-        self._results[number] = offset, tuple(R.shape), _without_arrays(result)
-
-    def __getitem__(self, number: int) -> WindowResult:
-        offset, shape, result = self._results[number]
-        self._file.seek(offset)
-        size = 4 * math.prod(shape)
-        R, *duals = (
-            np.frombuffer(bytearray(self._file.read(size)), np.float32).reshape(shape)
-            for _ in range(1 + len(Duals._fields))
-        )
-        estimate = Estimate(None, R, Duals(*duals))
-        return result._replace(minimum=result.minimum._replace(estimate=estimate))
-
-    def close(self) -> None:
-        self._file.close()
-
-
-def _without_arrays(result: WindowResult) -> WindowResult:
-    minimum = result.minimum._replace(estimate=Estimate(None, None, Duals(*[None] * 4)))
-    return result._replace(rain=None, problem=None, minimum=minimum)
-
-
 def _scratch(shape: tuple[int, ...]) -> np.memmap[Any, Any]:
     """A plane of zeros in a temporary file."""
     with TemporaryFile(prefix="udg-") as file:
@@ -720,36 +439,11 @@ def _scratch(shape: tuple[int, ...]) -> np.memmap[Any, Any]:
 
 def _nothing(shape: tuple[int, ...]) -> Iterator[tuple[int, Floats]]:
     """Rows without rain."""
-    for rows in _strips(0, *shape[:2]):
+    for rows in strips(0, *shape[:2]):
         yield rows.start, np.zeros((rows.stop - rows.start, shape[1]), np.float32)
 
 
-def _blended(
-    results: Iterator[tuple[Tile, Floats]], shape: tuple[int, ...]
-) -> Iterator[tuple[int, Floats]]:
-    """Blend the rain of tiles that come row by row; give rows as soon as they are final."""
-    carried = np.zeros((0, shape[1]), np.float32)
-    for rows, row in groupby(results, key=lambda result: result[0].rows):
-        band = np.zeros((rows.stop - rows.start, shape[1]), np.float32)
-        band[: len(carried)] = carried
-        for tile, rain in row:
-            band[:, tile.window[1]] += tile.weights() * rain
-        final = len(band) - rows.after
-        carried = band[final:].copy()
-        yield rows.start, band[:final]
-
-
 # Reading and writing
-
-
-def _shape(source: Array) -> tuple[int, ...]:
-    check_shape(source)
-    return tuple(source.shape)
-
-
-def _window(source: Array, rows: slice, columns: slice) -> Array:
-    pixels = source[rows, columns]
-    return pixels if is_array_api_obj(pixels) else np.asarray(pixels)
 
 
 def _check_target(name: str, target: Array, shape: tuple[int, ...]) -> None:
@@ -757,26 +451,12 @@ def _check_target(name: str, target: Array, shape: tuple[int, ...]) -> None:
         raise InvalidInput(f"{name} has shape {tuple(target.shape)}; give one of shape {shape}")
 
 
-def _read(
-    source: Array, rows: slice, columns: slice, data_range: DataRange | None
-) -> PreparedImage:
-    return prepare(_window(source, rows, columns), data_range)
-
-
-def _strips(top: int, bottom: int, width: int) -> Iterator[slice]:
-    """Rows of a picture in parts of a few million pixels."""
-    step = max(2, _AT_ONCE // width)
-    # The last part has at least two rows, as a picture must.
-    starts = [*range(top, max(top + 1, bottom - 1), step), bottom]
-    yield from map(slice, starts[:-1], starts[1:])
-
-
 def _write(
     picture: _Tiled, decision: Decision, fraction: float, target: Array, rain_target: Array
 ) -> None:
     """Store the finished picture, and the rain."""
     signed = decision.options.model == "signed"
-    for part in _strips(0, *picture.shape[:2]):
+    for part in strips(0, *picture.shape[:2]):
         wide = slice(max(0, part.start - REACH), min(picture.shape[0], part.stop + REACH))
         pixels = picture.original(wide)
         layer = array_namespace(pixels).asarray(picture.rain(wide))
