@@ -153,6 +153,9 @@ def test_with_three_weights_it_is_the_papers_energy(rainy: np.ndarray) -> None:
     sparse = udg.solve(rainy, 0.01, 0.3, 0.1, lam_r=0.02, angle=0)
     assert sparse.weights.lam_r == 0.02
     assert len(sparse.stages) == 1
+    assert sparse.solved.problem.sparsity_map is None
+    unsure = udg.solve(rainy, 0.01, 0.3, 0.1, lam_r=0.02, angle=0, rain_level=0.5)
+    assert unsure.rain.sum() < sparse.rain.sum()  # a rain level that is given counts
     several = udg.solve(rainy, 0.01, 0.3, 0.1, angle=0, stages=2)
     assert [stage.reweighted for stage in several.stages] == [False, True]
 

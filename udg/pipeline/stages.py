@@ -363,10 +363,12 @@ def window_problem(plane: Array, decision: Decision, stage: Stage, frame: Frame)
     xp = array_namespace(Y)
     if decision.dry:
         return replace(problem, upper_bound=xp.zeros_like(Y))
-    if options.model == "signed" or options.exact:
+    if options.model == "signed":
         return problem
     if (factor := decision.sparsity(stage)) != 1:
         problem = replace(problem, sparsity_map=xp.full_like(Y, factor))
+    if options.exact:
+        return problem
     # Before a lamp or a white sky rain does not show; a thin streak may be as bright.
     size, of = _THICK * frame.oversampling, ndimage_of(Y)
     full = of.minimum_filter1d(Y, size, axis=1, mode="nearest") >= _FULL
