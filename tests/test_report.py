@@ -375,6 +375,8 @@ def test_slider_moves_by_keyboard_mouse_and_touch(opened):
 
 
 def test_cards_filter_sort_and_lead_to_details(opened, page):
+    from playwright.sync_api import expect  # waits: details open when the address has changed
+
     names = opened.locator(".card .name")
     assert names.all_text_contents() == ["a.png", "broken.jpg", "deep.tif", "dry.png", HOSTILE[1]]
     assert opened.title() == "Rain report"  # the hostile name has set no other
@@ -392,11 +394,11 @@ def test_cards_filter_sort_and_lead_to_details(opened, page):
     assert names.all_text_contents() == sorted(seconds, key=seconds.get, reverse=True)
     opened.locator("#sort").select_option("order given")
     names.nth(4).click()
-    assert opened.locator("#title").text_content() == HOSTILE[1]
+    expect(opened.locator("#title")).to_have_text(HOSTILE[1])
     assert opened.locator(".chart polyline").count() == 8  # energy and gap of four stages
     assert opened.get_by_role("button", name="Next picture").is_disabled()
     opened.get_by_role("button", name="Previous picture").click()
-    assert opened.locator("#title").text_content() == "dry.png"
+    expect(opened.locator("#title")).to_have_text("dry.png")
     assert opened.locator(".side h3").first.text_content() == "No rain found"
     opened.keyboard.press("Escape")
     opened.wait_for_selector("#detail", state="hidden")
