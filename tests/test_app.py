@@ -332,14 +332,14 @@ def test_work_that_is_given_up_ends_and_leaves_the_result_before(
 
     def stopping(job: Job, text: str, part: float = 0.0) -> None:
         told.append(text)
-        if text == "Solving, stage 2 of 4":
+        if text == "Solving, stage 2 of 2":
             session.cancel()
         step(job, text, part)
 
     monkeypatch.setattr(Job, "step", stopping)
     second = session.start()
     assert second.wait(60)
-    assert told[-1] == "Solving, stage 2 of 4"
+    assert told[-1] == "Solving, stage 2 of 2"
     assert second.result is None
     assert second.error is None
     assert session.result is first.result
@@ -371,9 +371,9 @@ def test_progress_is_that_of_the_stages_in_one_piece_and_by_tiles(
     parts = [part for _, part in told]
     assert parts == sorted(parts)
     assert (parts[0], parts[-1]) == (0, 1)
-    for stage in range(4):
-        begun = next(part for text, part in told if text == f"Solving, stage {stage + 1} of 4")
-        assert begun == pytest.approx(0.1 + 0.9 * stage / 4)  # after a tenth for the decisions
+    for stage in range(2):
+        begun = next(part for text, part in told if text == f"Solving, stage {stage + 1} of 2")
+        assert begun == pytest.approx(0.1 + 0.9 * stage / 2)  # after a tenth for the decisions
 
 
 def test_the_network_says_how_far_it_is(tmp_path, scene, desk, monkeypatch) -> None:

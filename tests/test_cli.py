@@ -551,7 +551,8 @@ def test_help_names_the_defaults_of_the_library():
     assert derain.pop("tol") == f"{solve['tol'].default}, which is 1 %"
     assert derain.pop("strength") == str(solve["strength"].default)
     assert derain.pop("n_layers") == "auto; 1 with a given --rain-level"
-    assert derain.pop("rain_level").startswith(solve["rain_level"].default)
+    for name in ("rain_level", "working_scale"):
+        assert derain.pop(name).startswith(solve[name].default)
     assert derain.pop("model").startswith("rain")
     assert float(derain.pop("widest").split(",")[0]) == 2 * rain["lam_y"] / rain["lam_r"]
     length = 2 * rain["lam_x"] / (2 * rain["lam_y"] - rain["lam_r"])

@@ -8,6 +8,7 @@ import pytest
 
 import udg
 from udg import PAPER_WEIGHTS, RAIN_WEIGHTS, Weights
+from udg.detection.angle import Angle
 from udg.errors import InvalidInput
 from udg.model.sizes import shortest_streak, weights_for_streaks, widest_streak
 from udg.pipeline.options import resolve
@@ -198,8 +199,15 @@ def decision(**given: object):
 def test_stages_of_a_rainy_and_of_a_dry_picture() -> None:
     options = resolve().options
     plain = [(one.boost, one.reweighted, one.last) for one in schedule(options)]
-    assert plain == [(0, False, False), (0, True, True), (1, False, False), (1, True, True)]
-    assert [one.number for one in schedule(options)] == [0, 1, 2, 3]
+    assert plain == [(0, False, False), (0, True, True)]
+    four = schedule(resolve(stages=4).options)
+    assert [one[2:] for one in four] == [
+        (0, False, False),
+        (0, True, True),
+        (1, False, False),
+        (1, True, True),
+    ]
+    assert [one.number for one in four] == [0, 1, 2, 3]
     (only,) = schedule(options, decision(rain_level=0.0, angle=10))
     assert only.last
     assert not only.reweighted
@@ -209,14 +217,14 @@ def test_stages_of_a_rainy_and_of_a_dry_picture() -> None:
 
 def test_weights_and_sparsity_of_every_stage() -> None:
     """A draft asks for half the sparsity; what haze and heavy rain change, the first round has."""
-    found = decision(angle="auto", rain_level="auto")
+    found = decision(angle="auto", rain_level="auto", stages=4)
     first, second, third, fourth = schedule(found.options, found)
     assert found.sparsity(first) == pytest.approx(0.5 * found.sparsity(second))
     assert found.sparsity(third) == found.sparsity(second) == found.sparsity(fourth)
     assert found.weights(first) == found.weights(second)
     assert found.weights(third) == found.weights(fourth) == found.adapted[1]
     assert found.weights(first).lam_r < found.weights(third).lam_r  # a flat picture is hazy
-    assert found.tol(first) == 2e-2 > found.tol(second) == 1e-2
+    assert found.tol(first) == 0.1 > found.tol(second) == 1e-2
     unsure = decision(angle=10, rain_level=0.5)
     assert unsure.sparsity(second) > 1 == decision(angle=10).sparsity(second)
 
@@ -230,26 +238,32 @@ def test_signed_stages_have_the_weights_as_they_are() -> None:
 
 
 @pytest.mark.parametrize(
-    ("angle", "confidence", "level", "earlier", "new"),
+    ("angle", "confidence", "level", "logit", "earlier", "new"),
     [
-        (20, 0.46, 0.6, [0], True),
-        (20, 0.44, 1.0, [0], False),
-        (20, 0.9, 0.4, [0], False),
-        (7, 0.9, 1.0, [0], False),  # what an earlier layer left
-        (20, 0.9, 1.0, [0, 25], False),
+        (20, 0.46, 0.6, 0.1, [0], True),
+        (20, 0.44, 1.0, 0.1, [0], False),
+        (20, 0.9, 0.4, 0.1, [0], False),
+        (20, 0.9, 1.0, -0.1, [0], False),  # lines of the scene
+        (7, 0.9, 1.0, 0.1, [0], False),  # what an earlier layer left
+        (20, 0.9, 1.0, 0.1, [0, 25], False),
     ],
 )
 def test_another_direction_is_certain_and_not_near_an_earlier_one(
     angle: float,
     confidence: float,
     level: float,
+    logit: float,
     earlier: list[float],
     new: bool,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     known = decision(angle=10)
     before = [dataclasses.replace(known, angle=float(one)) for one in earlier]
-    found = dataclasses.replace(known, angle=float(angle), confidence=confidence, rain_level=level)
+    found = dataclasses.replace(
+        known, angle=float(angle), confidence=confidence, rain_level=level, streak_logit=logit
+    )
+    seen = Angle(float(angle), confidence)
+    monkeypatch.setattr("udg.detection.angle.estimate_angle", lambda *given, **options: seen)
     monkeypatch.setattr("udg.pipeline.stages._measured", lambda *given: found)
     request = resolve()
     image = udg.imaging.image.prepare(np.full((90, 120), 0.3, np.float32))

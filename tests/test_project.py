@@ -237,7 +237,7 @@ def test_readme_names_the_defaults() -> None:
     assert said.pop("n_layers") == "auto"
     parameters = inspect.signature(udg.solve).parameters
     assert said == {name: str(parameters[name].default) for name in said}
-    assert set(said) == {"strength", "rain_level", "angle"}
+    assert set(said) == {"strength", "rain_level", "angle", "working_scale"}
 
 
 def test_readme_links_lead_somewhere() -> None:

@@ -142,7 +142,7 @@ def test_history_ends_where_the_facts_do(page):
         if entry["kind"] != "rain":
             continue
         (stages,) = entry["history"]
-        assert len(stages) == 4 == len(entry["stages"])
+        assert len(stages) == 2 == len(entry["stages"])
         iteration, seconds, energy, gap = stages[-1][-1]
         assert iteration == entry["iterations"]
         assert [seconds, energy, gap] == pytest.approx(
@@ -230,7 +230,7 @@ class TestWays:
         call("derain", "rainy/a.png", "-o", "b.png", "--report", "p.html", "--angle", "10,-5")
         (entry,) = entries_of("p.html")
         assert [layer["angle"] for layer in entry["layers"]] == [10, -5]
-        assert [len(stages) for stages in entry["history"]] == [4, 4]
+        assert [len(stages) for stages in entry["history"]] == [2, 2]
         assert '"settings":["angle=10.0,-5.0"]' in Path("p.html").read_text()
 
     def test_resume_keeps_what_an_older_page_tells(self):
@@ -395,7 +395,7 @@ def test_cards_filter_sort_and_lead_to_details(opened, page):
     opened.locator("#sort").select_option("order given")
     names.nth(4).click()
     expect(opened.locator("#title")).to_have_text(HOSTILE[1])
-    assert opened.locator(".chart polyline").count() == 8  # energy and gap of four stages
+    assert opened.locator(".chart polyline").count() == 4  # energy and gap of two stages
     assert opened.get_by_role("button", name="Next picture").is_disabled()
     opened.get_by_role("button", name="Previous picture").click()
     expect(opened.locator("#title")).to_have_text("dry.png")

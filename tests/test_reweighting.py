@@ -75,11 +75,11 @@ def test_pictures_and_tiles_are_classified_by_the_picture(monkeypatch):
         return sparsity_map(*given)
 
     monkeypatch.setattr("udg.pipeline.stages.sparsity_map", record)
-    udg.solve(rainy, n_layers=1)
+    udg.solve(rainy, n_layers=1, stages=4)
     assert seen == pytest.approx([expected] * 2)
     seen.clear()
     udg.solve_tiles(rainy, tile=200, overlap=48, n_layers=1)
-    assert len(seen) > 2
+    assert len(seen) >= 2
     assert seen == pytest.approx([expected] * len(seen), abs=0.02)
     seen.clear()
     udg.solve(rainy, angle=8)

@@ -26,7 +26,7 @@ from udg.cli.running import usage_errors
 from udg.errors import InvalidInput
 from udg.imaging.geometry import MAX_CONVERGENCE
 from udg.model.sizes import shortest_streak, widest_streak
-from udg.pipeline.options import MAX_LAYERS, STAGES
+from udg.pipeline.options import MAX_LAYERS, MIN_WORKING_SCALE, STAGES
 from udg.pipeline.planning import OVERLAP, TILE
 
 if TYPE_CHECKING:
@@ -133,8 +133,18 @@ solver = all_of(
             metavar="N",
             show_default=f"{STAGES}; 1 with --model signed",
             help="How often to solve: 1, which is the convex problem, or an even number, where "
-            "every second stage reweights what the one before it found. 2 go faster and leave a "
-            "little more rain.",
+            "every second stage reweights what the one before it found. 4 take longer and leave a "
+            "little less rain.",
+        ),
+        option(
+            "--working-scale",
+            callback=number_or_auto(
+                click.FloatRange(MIN_WORKING_SCALE, 1), "1, 0.5, 0.333, 0.25 and so on"
+            ),
+            metavar="PART|auto",
+            show_default="auto; 1 with given weights or sizes, or --model signed",
+            help="Size of the copy that is solved: 1 is the picture itself; auto makes its streaks "
+            "a few pixels wide. The result has the picture's size and details all the same.",
         ),
         option(
             "--tol",

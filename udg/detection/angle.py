@@ -7,6 +7,7 @@ while the scene is not, so what the power spectra of many small patches agree on
 from __future__ import annotations
 
 import math
+from functools import lru_cache
 from typing import Any, Literal, NamedTuple
 
 import numpy as np
@@ -300,7 +301,7 @@ def direction_scores(details: Floats) -> tuple[Floats, Floats]:
     for size, lag_ranges in _patch_sizes(min(details.shape)):
         correlation = _common_autocorrelation(details, size)
         for first, last in lag_ranges:
-            curve = _mean_along(correlation, angles, first, last)
+            curve = _rays(size, first, last) @ correlation.ravel()
             curve = gaussian_filter1d(curve, _SMOOTH / _STEP, mode="wrap")
             if curve.std() > 0:
                 scores += (curve - curve.mean()) / curve.std()
@@ -320,24 +321,42 @@ def _patch_sizes(side: int) -> list[tuple[int, tuple[tuple[float, float], ...]]]
 def _common_autocorrelation(details: Floats, size: int) -> Floats:
     """Whitened autocorrelation that at least half of the patches share; lag 0 in the middle."""
     from scipy.fft import irfft2, rfft2
-    from scipy.signal.windows import hann
 
-    patches = _patches(details, size)
-    window = np.outer(*[hann(size, sym=False)] * 2).astype(np.float32)
-    power = np.abs(rfft2(patches * window)) ** 2
-    frequency = np.hypot(np.fft.fftfreq(size)[:, None], np.fft.rfftfreq(size))
+    patches, spectrum = _patches(details, size), _spectrum(size)
+    power = np.abs(rfft2(patches * spectrum.window)) ** 2
     # Each ring of frequencies gets mean 1, so that only direction is left of the scene's spectrum.
-    ring = np.rint(frequency * size).astype(int).ravel()
-    order = np.argsort(ring, kind="stable")
-    starts = np.searchsorted(ring[order], np.arange(ring.max() + 1))
-    sums = np.add.reduceat(power.reshape(len(power), -1)[:, order], starts, axis=1)
-    means = sums / np.bincount(ring)
-    white = power / np.maximum(means[:, ring].reshape(power.shape), np.finfo(np.float32).tiny)
-    white *= (frequency >= _BAND[0]) & (frequency <= _BAND[1])
+    ordered = power.reshape(len(power), -1)[:, spectrum.order]
+    means = np.add.reduceat(ordered, spectrum.starts, axis=1) / spectrum.counts
+    white = power / np.maximum(means[:, spectrum.ring], np.finfo(np.float32).tiny)
+    white *= spectrum.band
     correlation = irfft2(white, s=(size, size))
     correlation /= correlation[:, :1, :1]
     # The median, not the mean: a roof or a mast is in few of the patches.
     return np.asarray(np.fft.fftshift(np.median(correlation, axis=0)))
+
+
+class _Spectrum(NamedTuple):
+    """What is the same for all patches of a size."""
+
+    window: Floats
+    ring: Floats  # of each frequency: its distance from 0
+    order: Floats  # of the frequencies, ring by ring …
+    starts: Floats  # … where each begins …
+    counts: Floats  # … and how many it has
+    band: np.ndarray[Any, np.dtype[np.bool_]]
+
+
+@lru_cache(maxsize=8)
+def _spectrum(size: int) -> _Spectrum:
+    from scipy.signal.windows import hann
+
+    window = np.outer(*[hann(size, sym=False)] * 2).astype(np.float32)
+    frequency = np.hypot(np.fft.fftfreq(size)[:, None], np.fft.rfftfreq(size))
+    ring = np.rint(frequency * size).astype(int)
+    order = np.argsort(ring, axis=None, kind="stable")
+    starts = np.searchsorted(ring.ravel()[order], np.arange(ring.max() + 1))
+    band = (frequency >= _BAND[0]) & (frequency <= _BAND[1])
+    return _Spectrum(window, ring, order, starts, np.bincount(ring.ravel()), band)
 
 
 def _patches(details: Floats, size: int) -> Floats:
@@ -353,15 +372,29 @@ def _patches(details: Floats, size: int) -> Floats:
     return np.asarray(patches[contrast > _FLAT * np.median(contrast[contrast > 0])])
 
 
-def _mean_along(correlation: Floats, angles: Floats, first: float, last: float) -> Floats:
-    """Mean of the autocorrelation on a ray in each direction, between two lags."""
-    from scipy.ndimage import map_coordinates
+@lru_cache(maxsize=16)
+def _rays(size: int, first: float, last: float) -> Any:
+    """The matrix that takes an autocorrelation to its means on rays, between two lags.
+
+    One ray in each direction; values between the array's are interpolated linearly.
+    """
+    from scipy.sparse import coo_array
 
     lag = np.arange(first, last + 0.25, 0.5)
-    theta = np.radians(angles)[:, None]
-    middle = len(correlation) // 2
-    along, across = middle + lag * np.cos(theta), middle - lag * np.sin(theta)
-    return np.asarray(map_coordinates(correlation, [along, across], order=1).mean(axis=1))
+    theta = np.radians(np.arange(-90, 90, _STEP))[:, None]
+    along, across = size // 2 + lag * np.cos(theta), size // 2 - lag * np.sin(theta)
+    above, left = np.floor(along).astype(int), np.floor(across).astype(int)
+    ray = np.broadcast_to(np.arange(len(theta))[:, None], along.shape)
+    entries = []
+    for down in (0, 1):
+        for right in (0, 1):
+            row, column = np.minimum(above + down, size - 1), np.minimum(left + right, size - 1)
+            weight = abs(1 - down - (along - above)) * abs(1 - right - (across - left))
+            entries.append((weight / len(lag), ray, row * size + column))
+    weights, rays, places = (
+        np.concatenate([np.ravel(u) for u in part]) for part in zip(*entries, strict=True)
+    )
+    return coo_array((weights, (rays, places)), shape=(len(theta), size**2)).tocsr()
 
 
 def _peak(angles: Floats, scores: Floats, limit: float) -> Angle:

@@ -31,7 +31,7 @@ from udg.model.energy import RAIN_WEIGHTS, Problem
 from udg.optim.loop import minimize
 from udg.primal_dual import PrimalDual
 
-__all__ = ["Evidence", "evidence", "level_from_logit"]
+__all__ = ["Evidence", "evidence", "level_from_logit", "quick_rain", "streak_logit_of"]
 
 Array = Any
 Floats = np.ndarray[Any, np.dtype[Any]]
@@ -133,9 +133,9 @@ def evidence(
     unit = balanced(image.thumbnail, illuminant)
     darkest, brightest = unit.min(axis=2), unit.max(axis=2)
     frame = Frame.of(darkest.shape, angle, convergence)
-    upright = _quick_rain(darkest, frame)
+    upright = quick_rain(darkest, frame)
     rain = frame.unrotate(upright)
-    dark_lines = frame.unrotate(_quick_rain(1 - brightest, frame))
+    dark_lines = frame.unrotate(quick_rain(1 - brightest, frame))
     scene = darkest - rain
     seen = _seen(darkest)
     texture = log_local_means(differences(scene), seen)
@@ -202,21 +202,59 @@ def _mean_logit(
     classifier: StreakClassifier | None,
 ) -> float:
     """Mean streak logit of lines that were found in the darkest channel."""
-    density = RainDensity(rain.shape, frame.angle)
-    density.add(0, rain, darkest)
-    around = density.window(*(slice(0, side) for side in rain.shape))
-    rotate = frame.rotate
-    logit = smoothed_streak_logit(
-        rotate(darkest), upright, rotate(brightest), around.rotated(rotate), classifier
-    )
+    logit = streak_logit_of(upright, rain, darkest, brightest, frame, classifier)
     total = np.sum(upright * np.clip(logit, -_MAX_LOGIT, _MAX_LOGIT))
     return float(total / (np.sum(upright) + 1e-3))
 
 
-def _quick_rain(plane: Array, frame: Frame) -> Array:
-    """R of an observed plane, roughly, in the frame in which streaks are vertical.
+def streak_logit_of(
+    upright: Array,
+    rain: Array,
+    darkest: Array,
+    brightest: Array,
+    frame: Frame,
+    classifier: StreakClassifier | None = None,
+) -> Array:
+    """Classify the lines that were found in a small picture.
+
+    Parameters
+    ----------
+    upright, rain : array
+        What was found, in the frame and in the picture.
+    darkest, brightest : array, shape (H, W)
+        The picture's channels.
+    frame : Frame
+    classifier : StreakClassifier, optional
+        Default: what is shipped.
+
+    Returns
+    -------
+    array, the frame's shape
+        `udg.detection.streaks.smoothed_streak_logit`.
+    """
+    density = RainDensity(rain.shape, frame.angle)
+    density.add(0, rain, darkest)
+    around = density.window(*(slice(0, side) for side in rain.shape))
+    rotate = frame.rotate
+    return smoothed_streak_logit(
+        rotate(darkest), upright, rotate(brightest), around.rotated(rotate), classifier
+    )
+
+
+def quick_rain(plane: Array, frame: Frame) -> Array:
+    """Find the rain of an observed plane, roughly, in the frame in which streaks are vertical.
 
     With the default weights: the regression's coefficients hold for these.
+
+    Parameters
+    ----------
+    plane : array, float32, shape (H, W)
+        In [0, 1].
+    frame : Frame
+
+    Returns
+    -------
+    array, float32, the frame's shape
     """
     problem = Problem(frame.rotate(plane), RAIN_WEIGHTS)
     return minimize(problem, PrimalDual(), tol=_TOL).estimate.R

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
-
-from udg.backend import ndimage_of
 
 __all__ = ["block_sigma", "differences", "log_local_means"]
 
@@ -22,13 +21,26 @@ def differences(plane: Array) -> Array:
 
 def log_local_means(plane: Array, seen: Array) -> Array:
     """Logarithm of local means of what is seen, one a block that is half seen."""
-    sigma, of = block_sigma(seen), ndimage_of(plane)
-    step = max(1, int(sigma))
-    total, part = (
-        of.gaussian_filter(values, sigma)[::step, ::step] for values in (plane * seen, seen)
-    )
+    sigma = block_sigma(seen)
+    down, right = (_gaussian(side, sigma) for side in seen.shape)
+    total, part = (down @ values @ right.T for values in (plane * seen, seen))
     most = part >= 0.5 * part.max()
     return np.log(total[most] / part[most] + 1e-3)
+
+
+@lru_cache(maxsize=16)
+def _gaussian(length: int, sigma: float) -> Array:
+    """`scipy.ndimage.gaussian_filter1d` as a matrix, of which one row a block is kept."""
+    reach = int(4 * sigma + 0.5)
+    offset = np.arange(-reach, reach + 1)
+    weights = np.exp(-0.5 * (offset / sigma) ** 2)
+    rows = np.arange(0, length, max(1, int(sigma)))
+    # Beyond an edge the values before it come back: … 1 0 | 0 1 … length − 1 | length − 1 …
+    place = (rows[:, None] + offset) % (2 * length)
+    place = np.minimum(place, 2 * length - 1 - place)
+    result = np.zeros((len(rows), length), np.float32)
+    np.add.at(result, (np.arange(len(rows))[:, None], place), weights / weights.sum())
+    return result
 
 
 def block_sigma(plane: Array) -> float:

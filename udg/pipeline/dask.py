@@ -130,8 +130,8 @@ def solve_blocks(
     data_range : float or (float, float), optional
         Value of full light, or of none and full; see `udg.imaging.image.prepare`.
     **options
-        All else that `udg.solve` takes, except `warm_start`, `history` and `callback`: a task
-        cannot call back.
+        All else that `udg.solve` takes, except `warm_start`, `history` and `callback`, for a task
+        cannot call back, and `working_scale`: chunks are solved at full size.
 
     Returns
     -------
@@ -171,6 +171,11 @@ def solve_blocks(
     refuse_single_window_options(options)
     if "callback" in options:
         raise InvalidInput("callback is for udg.solve and udg.solve_tiles; leave it out")
+    if options.setdefault("working_scale", 1) != 1:
+        raise InvalidInput(
+            "working_scale is for udg.solve and udg.solve_tiles; chunks are solved at full size: "
+            "coarsen the array first (dask.array.coarsen)"
+        )
     request = resolve(angle, n_layers, angle_per_window=angle_per_tile, **options)
     checked_count("overlap", overlap, 0)
     low, high = _check(array, data_range)
@@ -746,4 +751,4 @@ def _fraction(shape: tuple[int, ...], decision: Decision, units: Floats, rain: F
 def _finish(
     inner: Window, pixels: Array, rain: Floats, decision: Decision, fraction: float
 ) -> Array:
-    return finish(pixels, rain, decision, fraction)[inner]
+    return finish(pixels, rain, decision, fraction)[0][inner]

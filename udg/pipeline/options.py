@@ -20,6 +20,7 @@ from udg.primal_dual import PrimalDual
 
 __all__ = [
     "MAX_LAYERS",
+    "MIN_WORKING_SCALE",
     "PAPER",
     "STAGES",
     "Gauge",
@@ -50,8 +51,9 @@ PAPER: Mapping[str, Any] = MappingProxyType(
     }
 )
 
-STAGES = 4  # in the rain model
+STAGES = 2  # in the rain model
 MAX_LAYERS = 4  # directions that n_layers="auto" takes out
+MIN_WORKING_SCALE = 1 / 16
 
 
 class _Kind(NamedTuple):
@@ -134,6 +136,9 @@ class Options:
         How one stage weighs the ℓ1 norm of the next.
     angle_per_window : bool
         Whether each window looks for its own angle.
+    step : int or None
+        Pixels of the picture, along a side, that are one of the copy in which the rain is solved;
+        None: as many as the streaks' width asks for.
     """
 
     weights: Weights
@@ -154,6 +159,7 @@ class Options:
     max_iter: int
     reweighting: Reweighting
     angle_per_window: bool = False
+    step: int | None = 1
 
 
 class Request(NamedTuple):
@@ -190,6 +196,7 @@ def resolve(
     convergence: float | Literal["auto"] | None = None,
     rain_level: float | Literal["auto"] = "auto",
     stages: int | None = None,
+    working_scale: float | Literal["auto"] = "auto",
     method: str | Method | None = None,
     boundary: Boundary | None = None,
     gauge: Gauge | None = None,
@@ -204,7 +211,9 @@ def resolve(
     ----------
     angle, n_layers, tau, lam_x, lam_y, lam_r, widest, shortest, strength, model, streaks
         As in `udg.solve`.
-    angle_limit, convergence, rain_level, stages, method, boundary, gauge, tol, max_iter
+    angle_limit, convergence, rain_level, stages, working_scale, method, boundary, gauge
+        As in `udg.solve`.
+    tol, max_iter
         As in `udg.solve`.
     angle_per_window : bool
         As ``angle_per_tile`` in `udg.solve_tiles`.
@@ -250,10 +259,15 @@ def resolve(
     kind = _KINDS[_one_of("streaks", chosen("streaks", streaks), get_args(Streaks))]
     if model == "rain" and kind != _KINDS["rain"]:
         raise InvalidInput("streaks='stripes' is for model='signed': rain only adds light")
+    follow_contrast = model == "rain" and all(value is None for value in weights.values())
+    follow_haze = widest is None and shortest is None
+    step = _step(working_scale, model)
+    if step is None and not (follow_contrast and follow_haze):
+        step = 1  # weights and sizes that are given are in the picture's own pixels
     options = Options(
         weights=base.with_strength(strength),
-        follow_contrast=model == "rain" and all(value is None for value in weights.values()),
-        follow_haze=widest is None and shortest is None,
+        follow_contrast=follow_contrast,
+        follow_haze=follow_haze,
         exact=exact,
         model=model,
         boundary=_one_of("boundary", chosen("boundary", boundary), get_args(Boundary)),
@@ -269,6 +283,7 @@ def resolve(
         max_iter=chosen_method.default_max_iter if max_iter is None else max_iter,
         reweighting=reweighting or reweighting_parameters(),
         angle_per_window=angle_per_window,
+        step=step,
     )
     check_stopping(options.tol, options.max_iter)
     return _directions(options, angle, n_layers)
@@ -351,6 +366,22 @@ def _convergence(value: Any) -> float | Literal["auto"]:
             f"convergence is {value!r}; give degrees within ±{MAX_CONVERGENCE:g}, or 'auto'"
         )
     return float(value)
+
+
+def _step(working_scale: Any, model: Model) -> int | None:
+    """Pixels along a side that become one; None if that is to be measured."""
+    if working_scale == "auto":
+        return None if model == "rain" else 1
+    if model == "signed" and working_scale != 1:
+        raise InvalidInput("working_scale is for model='rain': stripes are solved at full size")
+    if is_number(working_scale) and MIN_WORKING_SCALE <= working_scale <= 1:
+        step = round(1 / working_scale)
+        if abs(step * working_scale - 1) < 0.02:
+            return step
+    raise InvalidInput(
+        f"working_scale is {working_scale!r}; give 1, a fraction 1/2, 1/3, … down to "
+        f"1/{1 / MIN_WORKING_SCALE:g}, or 'auto'"
+    )
 
 
 def _level(value: Any) -> float | Literal["auto"]:

@@ -4,12 +4,13 @@
 
     for each direction of rain:
         decide      direction, convergence, rain level, weights of every stage
+        reduce      once: to the size at which streaks are thin
         for each round (boosting):
             stage       over-detect: solve with little sparsity, in every window
             density     how much rain there is around each place
             stage       solve again, with the ℓ1 norm reweighted
             subtract    what was found; the next round goes on with what is left
-    finish              subtract all rain, restore chroma
+    finish              bring all rain back to full size, subtract it, restore chroma
 
 `derain` is the loop. Executors of it (`Picture`) differ in where pixels and results are kept: the
 whole picture in one window (`udg.pipeline.whole`) or many windows and temporary files
@@ -27,12 +28,12 @@ import logging
 import time
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict, dataclass, replace
-from typing import Any, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 import numpy as np
 from array_api_compat import array_namespace
 
-from udg.backend import bands, ndimage_of, to_numpy
+from udg.backend import bands, clip, ndimage_of, to_numpy
 from udg.detection.density import RainDensity
 from udg.detection.reweighting import draft_sparsity, logit_threshold, sparsity_map
 from udg.detection.weights import contrast, for_contrast, for_heavy_rain, uncertainty
@@ -40,12 +41,16 @@ from udg.imaging.chroma import restore_chroma
 from udg.imaging.geometry import Frame, Window, compensate_interpolation
 from udg.imaging.illuminant import Illuminant, estimate_illuminant
 from udg.imaging.image import Overview, PreparedImage
+from udg.imaging.scale import enlarged, line_of, reduced
 from udg.model.duality import Duals, divergence
 from udg.model.energy import Problem, Weights
 from udg.optim.loop import Checkpoint, Minimum, Reason, minimize
 from udg.optim.method import Estimate
 from udg.pipeline.options import Asked, Options, Request
 from udg.pipeline.progress import Reporter
+
+if TYPE_CHECKING:
+    from udg.detection.angle import Angle
 
 __all__ = [
     "Decision",
@@ -57,6 +62,7 @@ __all__ = [
     "decide",
     "derain",
     "finish",
+    "full_rain",
     "measure_density",
     "observed_plane",
     "schedule",
@@ -64,6 +70,7 @@ __all__ = [
     "solve_window",
     "stage_result",
     "window_problem",
+    "working_step",
 ]
 
 _log = logging.getLogger(__name__)
@@ -73,7 +80,7 @@ Floats = np.ndarray[Any, np.dtype[Any]]
 
 _FULL = 0.98  # light beside which rain cannot be told …
 _THICK = 9  # … over so many pixels across
-_DRAFT_TOL = 2e-2  # gap of all stages but the last of a round
+_DRAFT_TOL = 0.1  # gap of all stages but the last of a round: its rain is looked at, not taken
 _NEW_DIRECTION = 8.0  # degrees; nearer than this to an earlier one is the same rain
 _MIN_LEVEL, _MIN_CONFIDENCE = 0.5, 0.45  # that another direction must have
 
@@ -113,7 +120,7 @@ class Decision:
     ----------
     options : Options
     shape : tuple of int
-        Of the picture.
+        Of the picture, or of the smaller copy that is solved.
     data_range : (float, float)
         The values of no light and of full light.
     illuminant : Illuminant or None
@@ -133,6 +140,8 @@ class Decision:
     adapted : (Weights, Weights)
         For the picture's contrast: of the first round, and of those after it. Haze makes streaks
         wide; what is wide and left after a round is haze.
+    step : int
+        Pixels of the picture, along a side, that are one of the copy that is solved.
     """
 
     options: Options
@@ -146,6 +155,7 @@ class Decision:
     mean_rain: float
     streak_logit: float | None
     adapted: tuple[Weights, Weights]
+    step: int = 1
 
     @property
     def dry(self) -> bool:
@@ -230,12 +240,16 @@ def decide(
         mean_rain=0.0,
         streak_logit=None,
         adapted=adapted,
+        step=earlier[0].step if earlier else 1,
     )
-    if asked == "auto":
-        decision = _measured(decision, overview)
-    if request.while_new and earlier and not _is_new(decision, earlier):
+    if asked != "auto":
+        return decision
+    decision, found = _pointed(decision, overview)
+    new = bool(request.while_new and earlier)
+    if new and not _is_new(found, earlier):
         return None
-    return decision
+    decision = _measured(decision, found, overview)
+    return None if new and not _is_rain(decision) else decision
 
 
 def _adapted(
@@ -250,16 +264,22 @@ def _adapted(
     return wide, narrow
 
 
-def _measured(decision: Decision, overview: PreparedImage | Overview) -> Decision:
-    """The decision with angle, convergence and rain level measured, as far as they are open."""
+def _pointed(decision: Decision, overview: PreparedImage | Overview) -> tuple[Decision, Angle]:
+    """The decision with the angle that is seen best, and that."""
     from udg.detection.angle import estimate_angle
-    from udg.detection.convergence import estimate_convergence
 
-    options, luma = decision.options, overview.luma()
-    found = estimate_angle(luma, limit=options.angle_limit, sign=options.sign)
-    decision = replace(decision, angle=found.degrees, confidence=found.confidence)
+    options = decision.options
+    found = estimate_angle(overview.luma(), limit=options.angle_limit, sign=options.sign)
+    return replace(decision, angle=found.degrees, confidence=found.confidence), found
+
+
+def _measured(decision: Decision, found: Angle, overview: PreparedImage | Overview) -> Decision:
+    """The decision with convergence and rain level measured, as far as they are open."""
+    options = decision.options
     if options.convergence == "auto":
-        angle, convergence = estimate_convergence(luma, found, limit=options.angle_limit)
+        from udg.detection.convergence import estimate_convergence
+
+        angle, convergence = estimate_convergence(overview.luma(), found, limit=options.angle_limit)
         decision = replace(decision, angle=angle, convergence=convergence)
     if options.model != "rain" or options.rain_level != "auto":
         return decision
@@ -277,11 +297,52 @@ def _measured(decision: Decision, overview: PreparedImage | Overview) -> Decisio
     )
 
 
-def _is_new(decision: Decision, earlier: Sequence[Decision]) -> bool:
-    """Whether rain was found that is surely not what is left of the directions before."""
-    known = any(abs(decision.angle - one.angle) < _NEW_DIRECTION for one in earlier)
-    sure = decision.confidence is not None and decision.confidence >= _MIN_CONFIDENCE
-    return not known and decision.rain_level >= _MIN_LEVEL and sure
+def _is_new(found: Angle, earlier: Sequence[Decision]) -> bool:
+    """Whether a direction is surely seen that is not what is left of those before."""
+    known = any(abs(found.degrees - one.angle) < _NEW_DIRECTION for one in earlier)
+    return not known and found.confidence >= _MIN_CONFIDENCE
+
+
+def _is_rain(decision: Decision) -> bool:
+    """Whether a further direction is surely rain: its lines are streaks rather than the scene's."""
+    likely = decision.streak_logit is None or decision.streak_logit > 0
+    return decision.rain_level >= _MIN_LEVEL and likely
+
+
+def working_step(picture: Picture, decision: Decision) -> int:
+    """Choose how many pixels of a picture, along a side, are one of the copy that is solved.
+
+    Parameters
+    ----------
+    picture : Picture
+        As it is.
+    decision : Decision
+        On the first direction.
+
+    Returns
+    -------
+    int
+        1 solves the picture itself.
+    """
+    if decision.dry:
+        return 1
+    if decision.options.step is not None:
+        return min(decision.options.step, *decision.shape[:2])
+    from udg.detection.scale import SAMPLE, best_step, steps_for
+
+    def part(step: int) -> PreparedImage:
+        middle = (_middle(length, step * SAMPLE) for length in decision.shape[:2])
+        pixels = reduced(picture.window(*middle), step)
+        return PreparedImage(to_numpy(pixels), *decision.data_range)
+
+    steps = steps_for(decision.shape)
+    return best_step(part, steps, decision.angle, decision.illuminant)
+
+
+def _middle(length: int, most: int) -> slice:
+    """The middle of a side, at most so many pixels."""
+    start = max(0, length - most) // 2
+    return slice(start, start + min(length, most))
 
 
 def schedule(options: Options, decision: Decision | None = None) -> tuple[Stage, ...]:
@@ -603,6 +664,12 @@ class Picture(Protocol):
     def overview(self) -> PreparedImage | Overview:
         """What is left of the picture after the rain that was taken, for decisions."""
 
+    def window(self, rows: slice, columns: slice) -> Array:
+        """Pixels of the picture."""
+
+    def reduce(self, step: int) -> tuple[int, ...]:
+        """Go on with a copy, ``step`` times smaller; return its shape."""
+
     def rows(self, rows: slice) -> Array:
         """Pixels of what is left."""
 
@@ -639,10 +706,14 @@ def derain(picture: Picture, request: Request, reporter: Reporter) -> list[Layer
         decision = decide(picture.overview(), request, asked, earlier)
         if decision is None:
             break
+        if not earlier and (step := working_step(picture, decision)) > 1:
+            decision = replace(decision, shape=picture.reduce(step), step=step)
         found = decision.angle, decision.convergence, decision.rain_level
         _log.info(
             "direction %d: %.1f°, convergence %.1f°, rain level %.2f", len(earlier) + 1, *found
         )
+        if decision.step > 1:
+            _log.info("solved in a copy of 1/%d of the size", decision.step)
         solved: list[StageResult] = []
         density: RainDensity | None = None
         stopped = False
@@ -715,26 +786,79 @@ def screen_fraction(decision: Decision, thumbnail: Floats, rain: Floats) -> floa
     return estimate_screen_fraction(thumbnail, rain)
 
 
-def finish(pixels: Array, rain: Array, decision: Decision, fraction: float) -> Array:
+def full_rain(
+    image: PreparedImage, rain: Array, small: PreparedImage, decision: Decision, top: int = 0
+) -> Array:
+    """Bring rain that was solved in a smaller copy back to full size.
+
+    Parameters
+    ----------
+    image : PreparedImage
+        At full size: shape (H, W) or (H, W, C).
+    rain : array, shape (h, w)
+    small : PreparedImage
+        The copy in which it was solved.
+    decision : Decision
+    top : int
+        As for `finish`.
+
+    Returns
+    -------
+    array, float32, shape (H, W)
+        Between 0 and the observed plane.
+    """
+    line = line_of(rain, observed_plane(small, decision))
+    return line.at(observed_plane(image, decision), decision.step, top)
+
+
+def finish(
+    pixels: Array,
+    rain: Array,
+    decision: Decision,
+    fraction: float,
+    working: Array = None,
+    top: int = 0,
+) -> tuple[Array, Array]:
     """Subtract the rain from a picture's own pixels, and restore the chroma under it.
 
     Parameters
     ----------
     pixels : array, shape (H, W) or (H, W, C)
-    rain : array, shape (H, W)
+    rain : array, shape (H, W), or of ``working``
         All that was found.
     decision : Decision
     fraction : float
         `screen_fraction` of the whole picture.
+    working : array, optional
+        The copy that was solved, if that was a smaller one.
+    top : int
+        Where ``pixels`` begin, if ``working`` has more around them: the row, at full size, counted
+        from the first of ``working``; a multiple of the step.
 
     Returns
     -------
-    array, float32, the shape of ``pixels``
+    derained : array, float32, the shape of ``pixels``
         In the picture's range. Pixels near the edge of a part need ``udg.imaging.chroma.REACH``
-        pixels around them.
+        pixels around them, or with a smaller copy ``udg.imaging.scale.REACH`` of its own.
+    rain : array, float32, shape (H, W)
+        At full size.
     """
     low, high = decision.data_range
-    left = PreparedImage(pixels, low, high).subtract(rain, decision.illuminant, fraction)
-    if decision.options.model == "signed":
-        return left
-    return restore_chroma(left, rain, low, high)
+    image, illuminant, step = PreparedImage(pixels, low, high), decision.illuminant, decision.step
+    restored = decision.options.model == "rain"
+    if working is None:
+        left = image.subtract(rain, illuminant, fraction)
+        return restore_chroma(left, rain, low, high) if restored else left, rain
+    small = PreparedImage(working, low, high)
+    full = full_rain(image, rain, small, decision, top)
+    left = image.subtract(full, illuminant, fraction)
+    if restored and image.colours == 3:
+        # Neighbours whose colour is known are as far away as streaks are wide: in the small copy.
+        before = small.subtract(rain, illuminant, fraction)
+        change = restore_chroma(before, rain, low, high) - before
+        xp = array_namespace(left)
+        for channel in range(image.colours):
+            more = enlarged(change[:, :, channel], step, tuple(full.shape), top)
+            plane = left[:, :, channel] + xp.where(full > 0, more, 0)
+            left[:, :, channel] = clip(plane, low, high)
+    return left, full

@@ -26,6 +26,7 @@ from array_api_compat import array_namespace
 from udg.backend import to_numpy
 from udg.detection.density import RainDensity
 from udg.errors import InvalidInput
+from udg.imaging import scale
 from udg.imaging.chroma import REACH
 from udg.imaging.geometry import Window
 from udg.imaging.image import (
@@ -35,6 +36,7 @@ from udg.imaging.image import (
     PreparedImage,
     shrunk,
 )
+from udg.imaging.scale import reduced, reduced_shape
 from udg.io.picture import quantize
 from udg.model.energy import Model, Weights
 from udg.optim.loop import Reason
@@ -110,7 +112,7 @@ class TiledResult(Shown):
         One a direction if rain of several was asked for, as in `udg.Result`, each without arrays.
     thumbnail : Thumbnail, optional
         The picture and its rain, at most 720 pixels a side; none in ``layers``.
-    screen_fraction : float
+    working_scale, screen_fraction : float
         As in `udg.Result`.
     """
 
@@ -134,6 +136,7 @@ class TiledResult(Shown):
     angles: tuple[float, ...]
     layers: tuple[TiledResult, ...] = ()
     thumbnail: Thumbnail | None = None
+    working_scale: float = 1.0
     screen_fraction: float = 0.0
 
     def __repr__(self) -> str:
@@ -232,7 +235,6 @@ def solve_tiles(
     request = resolve(angle, n_layers, angle_per_window=angle_per_tile, **options)
     source = source if hasattr(source, "shape") else np.asarray(source)
     shape = shape_of(source)
-    tiles = plan(shape, tile, overlap)
     if target is None:
         target = np.empty(shape, np.float32)
     _check_target("target", target, shape)
@@ -240,7 +242,7 @@ def solve_tiles(
         _check_target("rain", rain, shape[:2])
 
     reporter = Reporter(callback)
-    picture = _Tiled(source, data_range, tiles, reporter)
+    picture = _Tiled(source, data_range, tile, overlap, reporter)
     try:
         layers = derain(picture, request, reporter)
     finally:
@@ -250,7 +252,7 @@ def solve_tiles(
     fraction = screen_fraction(decision, picture.thumbnail, small)
     _write(picture, decision, fraction, target, rain)
     unit = replace(decision, data_range=(0.0, 1.0))
-    after = finish(picture.thumbnail, small, unit, fraction)
+    after, _ = finish(picture.thumbnail, small, unit, fraction)
     found = [picture.facts(layer) for layer in layers]
     return replace(
         found[0],
@@ -277,12 +279,19 @@ class _Tiled:
     """A picture in many windows; what was found is in temporary files."""
 
     def __init__(
-        self, source: Array, data_range: DataRange | None, tiles: Sequence[Tile], reporter: Reporter
+        self,
+        source: Array,
+        data_range: DataRange | None,
+        tile: int,
+        overlap: int | None,
+        reporter: Reporter,
     ) -> None:
-        self.tiles = tiles
         self.shape, self.ndim = shape_of(source), len(source.shape)
-        self.thumbnail: Floats  # of the picture as it was
-        self._source, self._given, self._reporter = source, data_range, reporter
+        self.tiles = plan(self.shape, tile, overlap)
+        self.full_shape = self.shape
+        self.thumbnail: Floats  # of what is solved, as it was
+        self._full = self._source = source  # what is solved: the picture or a smaller copy
+        self._given, self._tile, self._reporter = data_range, (tile, overlap), reporter
         corner = prepared_part(source, slice(0, 2), slice(0, 2), data_range)
         self.dtype = corner.pixels.dtype
         self._range = corner.low, corner.high
@@ -307,11 +316,30 @@ class _Tiled:
             self.thumbnail = found.thumbnail
         return found
 
+    def window(self, rows: slice, columns: slice) -> Array:
+        return window_of(self._full, rows, columns)
+
+    def reduce(self, step: int) -> tuple[int, ...]:
+        self.shape = reduced_shape(self.full_shape, step)
+        working = _scratch(self.shape)
+        # Whole squares at once.
+        for rows in strips(0, self.shape[0], step * self.full_shape[1]):
+            whole = slice(step * rows.start, min(step * rows.stop, self.full_shape[0]))
+            working[rows] = to_numpy(reduced(self.full(whole), step))
+        self._source, self._given = working, self._range
+        self.tiles = plan(self.shape, *self._tile)
+        self.overview()
+        return self.shape
+
     def rows(self, rows: slice) -> Array:
         return self[rows, slice(0, self.shape[1])]
 
+    def full(self, rows: slice) -> Array:
+        """Pixels of the picture at full size, as it was."""
+        return window_of(self._full, rows, slice(0, self.full_shape[1]))
+
     def original(self, rows: slice) -> Array:
-        """Pixels of the picture as it was."""
+        """Pixels of what is solved, as it was."""
         return window_of(self._source, rows, slice(0, self.shape[1]))
 
     # Stages
@@ -428,6 +456,7 @@ class _Tiled:
             tile_shape=(height, width),
             overlap=max(max(tile.rows.after, tile.columns.after) for tile in tiles),
             angles=stages[-1].angles if stages else (),
+            working_scale=1 / decision.step,
         )
 
 
@@ -455,18 +484,25 @@ def _write(
     picture: _Tiled, decision: Decision, fraction: float, target: Array, rain_target: Array
 ) -> None:
     """Store the finished picture, and the rain."""
-    signed = decision.options.model == "signed"
-    for part in strips(0, *picture.shape[:2]):
-        wide = slice(max(0, part.start - REACH), min(picture.shape[0], part.stop + REACH))
-        pixels = picture.original(wide)
-        layer = array_namespace(pixels).asarray(picture.rain(wide))
-        derained = to_numpy(finish(pixels, layer, decision, fraction))
-        own = derained[part.start - wide.start : part.stop - wide.start]
-        target[part] = _as_type(own, picture.dtype, target.dtype)
+    signed, step = decision.options.model == "signed", decision.step
+    solved_rows, (height, width) = picture.shape[0], picture.full_shape[:2]
+    reach = REACH if step == 1 else scale.REACH
+    for small in strips(0, solved_rows, step * width):
+        wide = slice(max(0, small.start - reach), min(solved_rows, small.stop + reach))
+        rain, working = picture.rain(wide), picture.original(wide)
+        rain = array_namespace(working).asarray(rain)
+        part = slice(step * small.start, min(step * small.stop, height))
+        if step == 1:
+            own = slice(small.start - wide.start, small.stop - wide.start)
+            derained, layer = (u[own] for u in finish(working, rain, decision, fraction))
+        else:
+            top = step * (small.start - wide.start)
+            derained, layer = finish(picture.full(part), rain, decision, fraction, working, top)
+        target[part] = _as_type(to_numpy(derained), picture.dtype, target.dtype)
         if rain_target is not None:
-            rain, integer = picture.rain(part), np.dtype(rain_target.dtype).kind in "ui"
-            rain = rain / 2 + 0.5 if signed and integer else rain
-            rain_target[part] = quantize(rain, np.float32, rain_target.dtype)
+            found, integer = to_numpy(layer), np.dtype(rain_target.dtype).kind in "ui"
+            found = found / 2 + 0.5 if signed and integer else found
+            rain_target[part] = quantize(found, np.float32, rain_target.dtype)
 
 
 def _as_type(pixels: Floats, source: Any, target: Any) -> Array:

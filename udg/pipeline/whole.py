@@ -12,8 +12,9 @@ from typing import Any, Literal, NamedTuple
 from udg.backend import to_numpy
 from udg.detection.density import RainDensity
 from udg.errors import InvalidInput
-from udg.imaging.geometry import Frame, Window
+from udg.imaging.geometry import Frame
 from udg.imaging.image import BlockMeans, DataRange, PreparedImage, prepare, shrunk
+from udg.imaging.scale import enlarged, reduced
 from udg.model.duality import Duals
 from udg.model.energy import Model, Problem, Weights
 from udg.model.operators import Boundary
@@ -31,6 +32,7 @@ from udg.pipeline.stages import (
     WindowResult,
     derain,
     finish,
+    full_rain,
     screen_fraction,
     solve_window,
 )
@@ -44,7 +46,8 @@ Array = Any
 class Solved(NamedTuple):
     """The frame that was solved last: the observed plane, rotated so that streaks are vertical.
 
-    After four stages and more, the plane is without the rain that the earlier rounds found.
+    Where the rain was solved at a smaller working scale, it is of the smaller copy. After four
+    stages and more, the plane is without the rain that the earlier rounds found.
 
     Attributes
     ----------
@@ -88,7 +91,8 @@ class Result(Shown):
         take the colour of their neighbours, and keep their luma
         (`udg.imaging.chroma.restore_chroma`).
     rain : array, float32, shape (H, W)
-        R in the image's frame; 1 is full light.
+        R in the image's frame; 1 is full light. If it was solved at a smaller scale, brought back
+        with the image's own details (`udg.imaging.scale`).
     rain_level : float
         In [0, 1]: 0 is no rain (nothing is taken), 1 is certain rain.
     angle : float
@@ -132,6 +136,9 @@ class Result(Shown):
         together, and everything else of the first. Empty for a single direction.
     shift : float
         What the gauge moved from rain to background.
+    working_scale : float
+        Size of the copy that was solved, relative to the image: 1, 1/2, 1/4 or 1/8, or what was
+        asked for.
     screen_fraction : float
         In [0, 1]: how much of a screen blend the rain is
         (`udg.imaging.compositing.estimate_screen_fraction`). 0 takes the same light from all
@@ -157,6 +164,7 @@ class Result(Shown):
     image: PreparedImage
     layers: tuple[Result, ...] = ()
     shift: float = 0.0
+    working_scale: float = 1.0
     screen_fraction: float = 0.0
 
     @cached_property
@@ -168,7 +176,10 @@ class Result(Shown):
         """
         if self.layers:
             return self.layers[-1].background
-        return self.solved.frame.unrotate(self.solved.X) + self.shift
+        small = self.solved.frame.unrotate(self.solved.X) + self.shift
+        if self.working_scale == 1:
+            return small
+        return enlarged(small, round(1 / self.working_scale), tuple(self.rain.shape))
 
     @property
     def history(self) -> tuple[Checkpoint, ...]:
@@ -221,6 +232,7 @@ def solve(
     n_layers: int | Literal["auto"] | None = None,
     rain_level: float | Literal["auto"] = "auto",
     stages: int | None = None,
+    working_scale: float | Literal["auto"] = "auto",
     method: str | Method | None = None,
     boundary: Boundary | None = None,
     gauge: Gauge | None = None,
@@ -239,10 +251,10 @@ def solve(
 
     Left to itself, it first decides whether there is rain at all (`udg.detection.rain_level`), and
     decomposes the darkest colour channel (without those that the illuminant lacks: no blue under
-    sodium lamps). It solves in stages: a first one over-detects, the next reweights the ℓ1 norm of
-    R by how streak-like each line is (`udg.detection.reweighting`), two more do the same to what
-    these left (boosting [2]_), and further directions follow while they are certain. ``gap`` is
-    then the certificate of the last stage.
+    sodium lamps), in a copy that is so small that its streaks are a few pixels wide
+    (`udg.detection.scale`). It solves in stages: a first one over-detects, the next reweights the
+    ℓ1 norm of R by how streak-like each line is (`udg.detection.reweighting`), and further
+    directions follow while they are certain. ``gap`` is then the certificate of the last stage.
 
     **With tau, lam_x and lam_y given, it is the paper's Eq. 3 with these weights** (and `lam_r` if
     given): one stage, no judgement of the picture; ``objective`` and ``gap`` are of that energy.
@@ -281,7 +293,8 @@ def solve(
         With ``angle="auto"`` (given angles are as many layers as they are): how many directions
         of rain to remove, one after the other. ``"auto"`` goes on, at most to 4, while what is
         left still shows rain in a new direction, with a rain level and a confidence of at least
-        0.5 and 0.45. Default: ``"auto"`` where the rain level is judged as well, else 1.
+        0.5 and 0.45 and lines that are likelier streaks than not. Default: ``"auto"`` where the
+        rain level is judged as well, else 1.
     rain_level : float or "auto"
         Rain model: how certain it is, in [0, 1], that there is rain. 0 leaves the picture as it is;
         less than 1 takes only what stands out. ``"auto"`` judges it from the picture, or takes 1
@@ -289,7 +302,14 @@ def solve(
     stages : int, optional
         Rain model: how often to solve. 1 solves the plain convex problem; otherwise an even number:
         every second stage reweights what the one before it found, and each pair goes on with what
-        the ones before left. Default 4; 1 with given weights and in the signed model.
+        the ones before left (boosting [2]_). Default 2; 1 with given weights and in the signed
+        model.
+    working_scale : float or "auto"
+        Rain model: size of the copy that is solved, relative to the image: 1 is full resolution,
+        1/2 a copy of half the width and height, and so on. What is found is brought back with the
+        image's own details. ``"auto"`` takes 1, 1/2, 1/4 or 1/8: the size at which the most light
+        is seen to be of streaks, with a shorter side of at least 256 pixels; 1 with given weights,
+        `widest` or `shortest`, which are in pixels.
     method : {"primal-dual", "joint", "alternating"} or Method, optional
         By name, or with options: ``udg.Joint(along=8)``. All reach the same minimum; default
         ``"primal-dual"``. ``"alternating"`` is the paper's, slow, and makes the paper's model the
@@ -364,6 +384,7 @@ def solve(
         convergence=convergence,
         rain_level=rain_level,
         stages=stages,
+        working_scale=working_scale,
         method=method,
         boundary=boundary,
         gauge=gauge,
@@ -428,30 +449,33 @@ class _Whole:
         *,
         history: bool,
     ) -> None:
-        self.image = self.left = image
+        self.image = image
+        self.working = self.left = image  # what is solved: the image or a smaller copy
         self.found: list[_Found] = []
         self.rain: Array = None  # of all directions
         self._reporter, self._warm_start, self._history = reporter, warm_start, history
         self._last: WindowResult | None = None
         self._decision: Decision | None = None  # of the present direction
 
-    @property
-    def window(self) -> Window:
-        """All of the picture."""
-        height, width = self.image.shape[:2]
-        return slice(0, height), slice(0, width)
-
     def overview(self) -> PreparedImage:
         return self.left
+
+    def window(self, rows: slice, columns: slice) -> Array:
+        return self.image.pixels[rows, columns]
+
+    def reduce(self, step: int) -> tuple[int, ...]:
+        self.working = self.left = replace(self.image, pixels=reduced(self.image.pixels, step))
+        return self.working.shape
 
     def rows(self, rows: slice) -> Array:
         return self.left.pixels[rows]
 
     def solve(self, decision: Decision, stage: Stage, density: RainDensity | None) -> Rows:
         warm, self._warm_start = self._warm_start, None
+        height, width = self.left.shape[:2]
         self._last = solve_window(
             self.left.pixels,
-            self.window,
+            (slice(0, height), slice(0, width)),
             decision,
             stage,
             self._last if stage.reweighted else None,
@@ -480,41 +504,54 @@ class _Whole:
             one = self.found[-1]
             one.last, one.rain, one.shift = last, one.rain + layer, shift
         self.rain = layer if self.rain is None else self.rain + layer
-        self.left = replace(self.image, pixels=self.image.subtract(self.rain, decision.illuminant))
+        left = self.working.subtract(self.rain, decision.illuminant)
+        self.left = replace(self.working, pixels=left)
 
     def result(self, layers: list[Layer]) -> Result:
         """Everything that is known."""
-        image, decision = self.image, layers[0].decision
-        scale = image.thumbnail_scale(image.shape)
+        working, decision = self.working, layers[0].decision
+        scale = working.thumbnail_scale(working.shape)
         fraction = 0.0
         if decision.options.model == "rain" and not decision.dry:
             small = shrunk(BlockMeans.of(to_numpy(self.rain), scale), self.rain.shape, scale)
-            fraction = screen_fraction(decision, image.thumbnail, small)
-        derained = finish(image.pixels, self.rain, decision, fraction)
+            fraction = screen_fraction(decision, working.thumbnail, small)
+        pixels = self.working.pixels if decision.step > 1 else None
+        finished = finish(self.image.pixels, self.rain, decision, fraction, pixels)
         pairs = list(zip(layers, self.found, strict=True))
         if len(pairs) == 1:
-            return self._layer(*pairs[0], derained, fraction)
-        afters = [found.before.pixels for found in self.found[1:]] + [self.left.pixels]
-        results = [
-            self._layer(*pair, after, 0.0) for pair, after in zip(pairs, afters, strict=True)
-        ]
+            return self._layer(*pairs[0], self.image, finished, fraction)
+        results, left = [], self.image
+        for layer, found in pairs:
+            rain = found.rain
+            if decision.step > 1:
+                rain = full_rain(left, rain, found.before, layer.decision)
+            after = left.subtract(rain, decision.illuminant)
+            results.append(self._layer(layer, found, left, (after, rain), 0.0))
+            left = replace(left, pixels=after)
         return replace(
             results[0],
-            derained=derained,
-            rain=self.rain,
-            image=image,
+            derained=finished[0],
+            rain=finished[1],
+            image=self.image,
             layers=tuple(results),
             screen_fraction=fraction,
         )
 
-    def _layer(self, layer: Layer, found: _Found, derained: Array, fraction: float) -> Result:
+    def _layer(
+        self,
+        layer: Layer,
+        found: _Found,
+        image: PreparedImage,
+        finished: tuple[Array, Array],
+        fraction: float,
+    ) -> Result:
         decision, stages = layer.decision, layer.stages
         problem, minimum = found.last.problem, found.last.minimum
         assert problem is not None
         ended: Reason = next((one.reason for one in stages if one.reason != "gap"), "gap")
         return Result(
-            derained=derained,
-            rain=found.rain,
+            derained=finished[0],
+            rain=finished[1],
             rain_level=decision.rain_level,
             angle=decision.angle,
             confidence=decision.confidence,
@@ -529,8 +566,9 @@ class _Whole:
             reason=ended,
             stages=stages,
             solved=Solved(problem, *minimum.estimate, found.last.frame),
-            image=found.before,
+            image=image,
             shift=found.shift,
+            working_scale=1 / decision.step,
             screen_fraction=fraction,
         )
 
