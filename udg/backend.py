@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import threading
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from typing import Any
 
@@ -14,8 +15,10 @@ from array_api_compat import array_namespace, is_cupy_array, is_numpy_array
 __all__ = [
     "bands",
     "clip",
+    "each_band",
     "finish",
     "in_blocks",
+    "in_parts",
     "ndimage_of",
     "one_of_many",
     "threads",
@@ -23,6 +26,7 @@ __all__ = [
 ]
 
 _AT_ONCE = 1 << 18  # pixels of a band
+_WORTH_A_THREAD = 1 << 17  # pixels
 
 _here = threading.local()
 _parallel = threading.Lock()  # held while a parallel kernel runs
@@ -77,10 +81,33 @@ def bands(shape: tuple[int, ...], reach: int = 0) -> Iterator[tuple[slice, slice
     Temporary arrays of a part are small beside a picture.
     """
     height, width = shape
-    step = max(1, reach, _AT_ONCE // width)
+    step = max(1, 3 * reach, _AT_ONCE // width)
     for top in range(0, height, step):
         rows = slice(top, min(height, top + step))
         yield rows, slice(max(0, top - reach), min(height, rows.stop + reach))
+
+
+def each_band(work: Callable[[slice, slice], None], of: Any, reach: int = 0) -> None:
+    """Do some work on all `bands` of an array, several at a time where that is NumPy's."""
+    parts = list(bands(of.shape[:2], reach))
+    workers = min(threads(), len(parts)) if is_numpy_array(of) else 1
+    if workers > 1:
+        with ThreadPoolExecutor(workers) as pool:
+            list(pool.map(work, *zip(*parts, strict=True)))
+    else:
+        for part in parts:
+            work(*part)
+
+
+def in_parts(work: Callable[[int, int], None], length: int, width: int) -> None:
+    """Do some work on ranges of so many rows, or columns, of so many pixels: one a thread."""
+    workers = max(1, min(threads(), length * width // _WORTH_A_THREAD))
+    ends = [k * length // workers for k in range(workers + 1)]
+    if workers > 1:
+        with ThreadPoolExecutor(workers) as pool:
+            list(pool.map(work, ends[:-1], ends[1:]))
+    else:
+        work(0, length)
 
 
 def ndimage_of(array: Any) -> Any:

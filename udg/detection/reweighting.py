@@ -20,7 +20,7 @@ from typing import Any
 
 from array_api_compat import array_namespace
 
-from udg.backend import bands, clip
+from udg.backend import clip, each_band
 from udg.detection.density import LocalDensity
 from udg.detection.parameters import Reweighting, reweighting_parameters
 from udg.detection.streaks import REACH, smoothed_streak_logit
@@ -184,7 +184,8 @@ def sparsity_map(
     """
     one = parameters or reweighting_parameters()
     result = array_namespace(R).empty_like(R)
-    for rows, part in bands(R.shape, REACH):
+
+    def weigh(rows: slice, part: slice) -> None:
         own = slice(rows.start - part.start, rows.stop - part.start)
         here = around.rotated(itemgetter(part))
         logit = smoothed_streak_logit(Y[part], R[part], brightest[part], here)
@@ -192,4 +193,6 @@ def sparsity_map(
         suspicion = here.sparsity_factor()[own] ** one.density_power * clip(factor, 1, None)
         freed = clip(factor, None, 1) * magnitude_factor(R[rows], suspicion, lam_r, one)
         result[rows] = suspicion * freed
+
+    each_band(weigh, R, REACH)
     return result

@@ -11,9 +11,10 @@ from typing import Any, NamedTuple
 
 from array_api_compat import array_namespace
 
-from udg.backend import clip, ndimage_of
+from udg.backend import clip
 from udg.detection.density import LocalDensity
 from udg.detection.parameters import StreakClassifier, streak_classifier
+from udg.imaging.filters import difference, gaussian1d, highest, lowest, mean
 
 __all__ = ["StreakFeatures", "smoothed_streak_logit", "streak_features", "streak_logit"]
 
@@ -112,22 +113,13 @@ def streak_features(Y: Array, R: Array, brightest: Array, around: LocalDensity) 
     StreakFeatures
         Shape (H, W) each.
     """
-    xp, of, X = array_namespace(R), ndimage_of(R), Y - R
-
-    def mean(plane: Array, size: int, axis: int) -> Array:
-        return of.uniform_filter1d(plane, size, axis, mode="nearest")
+    xp, X = array_namespace(R), Y - R
 
     def around_each(plane: Array, side: int) -> Array:
         return mean(mean(plane, side, 0), side, 1)
 
-    def smooth(plane: Array, sigma: float, axis: int = 0) -> Array:
-        return of.gaussian_filter1d(plane, sigma, axis, mode="nearest")
-
     def stands_out(plane: Array, axis: int = 1) -> Array:
         return plane - mean(plane, _LINE, axis)
-
-    def differences(plane: Array, weights: list[float], axis: int = 1) -> Array:
-        return of.correlate1d(plane, xp.asarray(weights), axis, mode="nearest")
 
     def bright_and_dark(lines: Array) -> list[Array]:
         return [
@@ -135,26 +127,26 @@ def streak_features(Y: Array, R: Array, brightest: Array, around: LocalDensity) 
             for sign in (1, -1)
         ]
 
-    line = smooth(R, 5.0)
-    sides = smooth(abs(differences(X, [-1.0, *[0.0] * (2 * _ASIDE - 1), 1.0])), 4.0)
-    flank = of.maximum_filter1d(abs(differences(R, [-1.0, 1.0, 0.0])), 3, 1)
-    peak = of.maximum_filter1d(R, 5, 1)
-    thin = smooth(R, 3.0)
+    line = gaussian1d(R, 5.0, 0)
+    sides = gaussian1d(abs(difference(X, -_ASIDE, _ASIDE, 1)), 4.0, 0)
+    flank = highest(abs(difference(R, -1, 0, 1)), 3, 1)
+    peak = highest(R, 5, 1)
+    thin = gaussian1d(R, 3.0, 0)
     details = stands_out(Y)
     followed, itself = (mean(u * R, 15, 0) for u in (stands_out(brightest), details))
     itself = itself + 1e-5  # which a line that does not stand out may make 0
-    first, second, third = (around_each(R**power, _NEARBY) for power in (1, 2, 3))
-    steep = of.maximum_filter1d(abs(differences(R, [-1.0, 1.0, 0.0], 0)), 3, 0)
+    first, second, third = (around_each(power, _NEARBY) for power in (R, R * R, R * R * R))
+    steep = highest(abs(difference(R, -1, 0, 0)), 3, 0)
     upright, crossing = (
-        bright_and_dark(smooth(u, 3.0, axis))
+        bright_and_dark(gaussian1d(u, 3.0, axis))
         for axis, u in enumerate((details, stands_out(Y, axis=0)))
     )
-    across, along = (differences(details, [-0.5, 0.0, 0.5], axis) for axis in (1, 0))
+    across, along = (0.5 * difference(details, -1, 1, axis) for axis in (1, 0))
     leaning, steepness = (
         mean(mean((R + _MIN_RAIN) * across * u, _ENDS, 0), 3, 1) for u in (along, across)
     )
-    ground = smooth(X, 5.0)
-    darker = ground - of.minimum_filter1d(ground, 2 * _BESIDE + 1, 1)
+    ground = gaussian1d(X, 5.0, 0)
+    darker = ground - lowest(ground, 2 * _BESIDE + 1, 1)
     return StreakFeatures(
         density=_log_ratio(around.density, around.expected),
         texture=_log_ratio(around.texture, around.density),
@@ -162,8 +154,8 @@ def streak_features(Y: Array, R: Array, brightest: Array, around: LocalDensity) 
         edge=_log_ratio(sides, line),
         colour=clip(followed / xp.where(itself == 0, 1e-5, itself), -1, 2),
         length=_log_ratio(mean(R, _LONG_LINE, 0), mean(R, _LINE, 0)),
-        sharpness=_log_ratio(smooth(flank, 3.0), smooth(peak, 3.0)),
-        width=_log_ratio(mean(thin, _LINE, 1) * _LINE, of.maximum_filter1d(thin, _LINE, 1)),
+        sharpness=_log_ratio(gaussian1d(flank, 3.0, 0), gaussian1d(peak, 3.0, 0)),
+        width=_log_ratio(mean(thin, _LINE, 1) * _LINE, highest(thin, _LINE, 1)),
         similarity=xp.log((clip(third * first, 0, None) + _NOTHING) / (second**2 + _NOTHING)),
         ends=_log_ratio(mean(steep, _ENDS, 0), line),
         balance=xp.log(upright[0] / upright[1]),
@@ -189,17 +181,19 @@ def streak_logit(features: StreakFeatures, classifier: StreakClassifier | None =
         Positive where a streak is likelier; natural logarithm.
     """
     model, xp = classifier or streak_classifier(), array_namespace(features.brightness)
-    scaled = [
-        clip((feature - centre) / scale, -3, 3)
-        for feature, centre, scale in zip(features, model.centre, model.scale, strict=True)
-    ]
-    total = xp.full_like(features.brightness, model.bias)
-    for out, inner_bias, inner in zip(model.outer, model.inner_bias, model.inner, strict=True):
-        angle = inner[0] * scaled[0] + inner_bias
-        for weight, feature in zip(inner[1:], scaled[1:], strict=True):
-            angle += weight * feature
-        total += out * xp.tanh(angle)
-    return total
+    scaled = xp.stack(
+        [
+            clip((feature - centre) / scale, -3, 3)
+            for feature, centre, scale in zip(features, model.centre, model.scale, strict=True)
+        ]
+    )
+    count, *shape = scaled.shape
+    inner, inner_bias, outer = (
+        xp.asarray(values, dtype=scaled.dtype)
+        for values in (model.inner, model.inner_bias, model.outer)
+    )
+    hidden = inner @ xp.reshape(scaled, (count, -1)) + inner_bias[:, None]
+    return xp.reshape(outer @ xp.tanh(hidden) + model.bias, tuple(shape))
 
 
 def smoothed_streak_logit(
@@ -222,11 +216,9 @@ def smoothed_streak_logit(
     -------
     array, shape (H, W)
     """
-    of, light = ndimage_of(R), R + 1e-3
+    light = R + 1e-3
     logit = streak_logit(streak_features(Y, R, brightest, around), classifier)
-    total, weight = (
-        of.gaussian_filter1d(u, _ONE_STREAK, 0, mode="nearest") for u in (logit * light, light)
-    )
+    total, weight = (gaussian1d(u, _ONE_STREAK, 0) for u in (logit * light, light))
     return total / weight
 
 

@@ -12,7 +12,8 @@ from typing import Any
 
 from array_api_compat import array_namespace
 
-from udg.backend import bands, clip, ndimage_of
+from udg.backend import clip, each_band
+from udg.imaging.filters import gaussian
 from udg.imaging.image import LUMA, PreparedImage
 
 __all__ = ["REACH", "restore_chroma"]
@@ -59,16 +60,18 @@ def restore_chroma(derained: Array, rain: Array, low: float = 0.0, high: float =
     result = xp.astype(derained, xp.float32, copy=True)
     if PreparedImage(derained, low, high).colours != 3:
         return result
-    height, width = result.shape[:2]
-    for rows, reached in bands((height, width), REACH):
+
+    def restore(rows: slice, reached: slice) -> None:
         had = xp.astype(rain[reached], xp.float32)
         if not xp.any(had):
-            continue
+            return
         part = (xp.astype(derained[reached, :, :3], xp.float32) - low) / (high - low)
         own = slice(rows.start - reached.start, rows.stop - reached.start)
         for channel, change in enumerate(_changes(part, had)):
             plane = result[rows, :, channel] + change[own] * (high - low)
             result[rows, :, channel] = clip(plane, low, high)
+
+    each_band(restore, result, REACH)
     return result
 
 
@@ -87,15 +90,10 @@ def _changes(colours: Array, rain: Array) -> tuple[Array, Array, Array]:
 
 def _lines(guide: Array, weight: Array) -> Callable[[Array], tuple[Array, Array]]:
     """Straight lines of the guide that fit a plane around each pixel, and its variance off them."""
-    of = ndimage_of(guide)
-
-    def around(plane: Array) -> Array:
-        return of.gaussian_filter(plane, _NEARBY, mode="nearest")
-
-    total = around(weight) + _LEAST
+    total = gaussian(weight, _NEARBY) + _LEAST
 
     def mean(plane: Array) -> Array:
-        return around(weight * plane) / total
+        return gaussian(weight * plane, _NEARBY) / total
 
     centre = mean(guide)
     variance = clip(mean(guide**2) - centre**2, 0.0, None)

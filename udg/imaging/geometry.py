@@ -17,17 +17,15 @@ is `oversampling` times as fine *across* they nearly are: half as much is left o
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
-from itertools import pairwise
 from typing import Any
 
 import numpy as np
 from array_api_compat import array_namespace, is_numpy_array
 
-from udg.backend import bands, clip, ndimage_of, threads
+from udg.backend import clip, each_band, in_parts, ndimage_of
 from udg.errors import InvalidInput
+from udg.imaging.filters import gaussian
 
 __all__ = [
     "MAX_CONVERGENCE",
@@ -40,10 +38,10 @@ __all__ = [
 ]
 
 Array = Any  # NumPy or CuPy
+Floats = np.ndarray[Any, np.dtype[Any]]
 
 _SPLINE: dict[str, Any] = {"order": 3, "mode": "reflect"}
-_MIN_BAND = 1 << 18  # pixels for which another thread is worth its start
-_MAX_BAND = 1 << 20  # pixels whose places in a convergent frame are held at once
+_MAX_BAND = 1 << 20  # pixels whose places are held at once
 
 MAX_CONVERGENCE = 20.0  # degrees; beyond, a frame's rows would differ too much in their resolution
 
@@ -175,11 +173,7 @@ class Frame:
         turns = _quarter_turns(self.angle)
         if turns is not None and not self.rate:
             return _turn(plane, turns)
-        if self.rate:
-            return _resample(plane, self.size, self._from_convergent)
-        matrix = _matrix(self.angle) / (1, self.oversampling)
-        shift = matrix @ self.offset - self.away
-        return _resample(plane, self.size, _affinely(self.shape, self.size, matrix, shift))
+        return _resample(plane, self.size, self._places_in_window())
 
     def unrotate(self, layer: Array) -> Array:
         """Turn a layer of the frame back into the window (see `unrotate`)."""
@@ -193,11 +187,7 @@ class Frame:
         turns = _quarter_turns(self.angle)
         if turns is not None and not self.rate:
             return _turn(layer, -turns)
-        if self.rate:
-            return _resample(layer, self.shape, self._to_convergent)
-        matrix = (_matrix(self.angle) * (1, self.oversampling)).T
-        shift = matrix @ self.away - self.offset
-        return _resample(layer, self.shape, _affinely(self.size, self.shape, matrix, shift))
+        return _resample(layer, self.shape, self._places_in_frame())
 
     def _sample(self, row: Array, column: Array) -> tuple[Array, Array]:
         """Where a place of the picture is, both measured from their centres: along and across."""
@@ -205,21 +195,35 @@ class Frame:
         along, across = (matrix[0, axis] * row + matrix[1, axis] * column for axis in (0, 1))
         return along, self.oversampling * across / (1 - self.rate * along)
 
-    def _from_convergent(self, coefficients: Array, rows: slice, result: Array) -> None:
-        """Rows of the frame from the window's spline."""
-        along, stretched = _places(result, rows, _middle(self.size) - self.offset)
-        across = stretched * (1 - self.rate * along) / self.oversampling
-        matrix, middle = _matrix(self.angle), _middle(self.shape) - self.away
-        row, column = (
-            matrix[axis, 0] * along + matrix[axis, 1] * across + middle[axis] for axis in (0, 1)
+    def _places_in_window(self) -> Floats:
+        """`_Places` of the frame's samples."""
+        (down, right), away = _matrix(self.angle), self.away
+        middle, (first, second) = _middle(self.size) - self.offset, _middle(self.shape) - away
+        along = np.arange(self.size[0]) - middle[0]
+        step = (1 - self.rate * along) / self.oversampling  # of a sample across
+        begin = -middle[1] * step
+        return _places(
+            down[0] * along + down[1] * begin + first,
+            down[1] * step,
+            right[0] * along + right[1] * begin + second,
+            right[1] * step,
         )
-        _sample(coefficients, row, column, result)
 
-    def _to_convergent(self, coefficients: Array, rows: slice, result: Array) -> None:
-        """Rows of the window from the frame's spline."""
-        along, across = self._sample(*_places(result, rows, _middle(self.shape) - self.away))
-        middle = _middle(self.size) - self.offset
-        _sample(coefficients, along + middle[0], across + middle[1], result)
+    def _places_in_frame(self) -> Floats:
+        """`_Places` of the window's pixels."""
+        (down, right), middle = _matrix(self.angle), _middle(self.size) - self.offset
+        first, left = _middle(self.shape) - self.away
+        row = np.arange(self.shape[0]) - first
+        along, across = (down[axis] * row - right[axis] * left for axis in (0, 1))
+        nearer = 1 - self.rate * along
+        return _places(
+            along + middle[0],
+            right[0],
+            self.oversampling * across / nearer,
+            self.oversampling * right[1] / nearer,
+            -self.rate * right[0] / nearer,
+            middle[1],
+        )
 
 
 def rotate(luma: Array, angle: float, oversampling: int = 1, convergence: float = 0.0) -> Array:
@@ -312,17 +316,16 @@ def compensate_interpolation(rain: Array, light: Array, seen: Array) -> Array:
     array, shape (H, W)
         Between 0 and ``light``. Without details in the rain it is the rain.
     """
-    of, result = ndimage_of(rain), rain + 0
+    result = rain + 0
 
-    def smooth(plane: Array, sigma: float) -> Array:
-        return of.gaussian_filter(plane, sigma, mode="nearest")
-
-    for rows, part in bands(rain.shape, _REACH):
+    def compensate(rows: slice, part: slice) -> None:
         own = slice(rows.start - part.start, rows.stop - part.start)
-        ours, all_of_it = (u[part] - smooth(u[part], _DETAIL) for u in (rain, seen))
-        share = smooth(ours * all_of_it, _PLACE) / (smooth(all_of_it**2, _PLACE) + _RUSTLE)
+        ours, all_of_it = (u[part] - gaussian(u[part], _DETAIL) for u in (rain, seen))
+        share = gaussian(ours * all_of_it, _PLACE) / (gaussian(all_of_it**2, _PLACE) + _RUSTLE)
         more = clip(share, 0, 1)[own] * (light[rows] - seen[rows])
         result[rows] = clip(rain[rows] + more, 0, light[rows])
+
+    each_band(compensate, rain, _REACH)
     return result
 
 
@@ -394,83 +397,60 @@ def rotated_shape(
     )
 
 
-def _matrix(angle: float) -> np.ndarray[Any, np.dtype[np.float64]]:
+def _matrix(angle: float) -> Floats:
     """Rotated (along, across) to picture (row, column): column 0 is the streaks' direction."""
     theta = math.radians(angle)
     cos, sin = math.cos(theta), math.sin(theta)
     return np.array([[cos, sin], [-sin, cos]])
 
 
-_Sampler = Callable[[Array, slice, Array], None]  # coefficients, rows of the result, and these
+def _places(*terms: Any) -> Floats:
+    """For each row of a result, where its columns are in the source.
+
+    ``places[i]`` is y₀, y₁, x₀, x₁, w₁ and c: column j of row i is at row y₀ + y₁ j and column
+    c + (x₀ + x₁ j) / (1 + w₁ j), a line that is gone along at an even or projective pace.
+    """
+    terms = (*terms, *[0.0] * (6 - len(terms)))
+    return np.stack(np.broadcast_arrays(*terms), axis=1)
 
 
-def _affinely(
-    source_shape: tuple[int, ...],
-    shape: tuple[int, int],
-    matrix: np.ndarray[Any, np.dtype[np.float64]],
-    shift: np.ndarray[Any, np.dtype[np.float64]],
-) -> _Sampler:
-    """Values of a source at ``matrix @ position + shift``, measured from the arrays' centres."""
-    offset = _middle(source_shape) + shift - matrix @ _middle(shape)
-
-    def fill(coefficients: Array, rows: slice, result: Array) -> None:
-        ndimage_of(result).affine_transform(
-            coefficients,
-            array_namespace(result).asarray(matrix),
-            offset=tuple(offset + matrix[:, 0] * rows.start),
-            output_shape=result.shape,
-            output=result,
-            prefilter=False,
-            **_SPLINE,
-        )
-
-    return fill
-
-
-def _places(
-    result: Array, rows: slice, middle: np.ndarray[Any, np.dtype[np.float64]]
-) -> tuple[Array, Array]:
-    """Where rows of a result lie, measured from its centre."""
-    xp = array_namespace(result)
-    row = xp.arange(rows.start, rows.stop, dtype=xp.float64) - float(middle[0])
-    column = xp.arange(result.shape[1], dtype=xp.float64) - float(middle[1])
-    return row[:, None], column[None, :]
-
-
-def _sample(coefficients: Array, row: Array, column: Array, result: Array) -> None:
-    xp = array_namespace(result)
-    places = xp.stack(xp.broadcast_arrays(row, column))
-    ndimage_of(result).map_coordinates(
-        coefficients, places, output=result, prefilter=False, **_SPLINE
-    )
-
-
-def _middle(shape: tuple[int, ...]) -> np.ndarray[Any, np.dtype[np.float64]]:
+def _middle(shape: tuple[int, ...]) -> Floats:
     return (np.asarray(shape) - 1) / 2
 
 
-def _resample(source: Array, shape: tuple[int, int], fill: _Sampler) -> Array:
-    """A source's spline at the places that ``fill`` knows, in bands of rows."""
+def _resample(source: Array, shape: tuple[int, int], places: Floats) -> Array:
+    """A source's cubic spline at `_places`.
+
+    A spline overshoots beside edges. Light below none or above full does not exist, and the
+    solver's 0 ≤ R ≤ Y would have no solution where Y < 0: so values stay within the source's.
+    """
+    if is_numpy_array(source) and source.dtype == np.float32:
+        return _resample_compiled(source, shape, places)
     xp, ndimage = array_namespace(source), ndimage_of(source)
     result = xp.empty(tuple(shape), dtype=source.dtype)
     coefficients = ndimage.spline_filter(source, output=source.dtype, **_SPLINE)
-    workers = min(threads(), result.size // _MIN_BAND) if is_numpy_array(source) else 1
-    bands = max(workers, -(-result.size // _MAX_BAND))
-    cuts = [k * shape[0] // bands for k in range(bands + 1)]
-    parts = [slice(*cut) for cut in pairwise(cuts) if cut[0] < cut[1]]
-
-    def fill_part(rows: slice) -> None:
-        fill(coefficients, rows, result[rows])
-
-    if workers > 1:
-        with ThreadPoolExecutor(workers) as pool:  # SciPy lets go of the interpreter meanwhile
-            list(pool.map(fill_part, parts))
-    else:
-        for part in parts:
-            fill_part(part)
-    # A spline overshoots beside edges. Light below none or above full does not exist, and the
-    # solver's 0 ≤ R ≤ Y would have no solution where Y < 0.
+    column = xp.arange(shape[1], dtype=xp.float64)
+    rows_at_once = max(1, _MAX_BAND // shape[1])
+    for top in range(0, shape[0], rows_at_once):
+        terms = xp.asarray(places[top : top + rows_at_once])
+        y0, y1, x0, x1, w1, c = (terms[:, k][:, None] for k in range(6))
+        at = xp.stack([y0 + y1 * column, c + (x0 + x1 * column) / (1 + w1 * column)])
+        part = result[top : top + rows_at_once]
+        ndimage.map_coordinates(coefficients, at, output=part, prefilter=False, **_SPLINE)
     return clip(result, xp.min(source), xp.max(source))
+
+
+def _resample_compiled(source: Floats, shape: tuple[int, int], places: Floats) -> Floats:
+    from udg.imaging import _resample_numba
+
+    spline = np.array(source, order="C")
+    low, high = source.min(), source.max()
+    height, width = spline.shape
+    in_parts(lambda *part: _resample_numba.columns_to_spline(spline, *part), width, height)
+    in_parts(lambda *part: _resample_numba.rows_to_spline(spline, *part), height, width)
+    result = np.empty(tuple(shape), np.float32)
+    in_parts(lambda *part: _resample_numba.sample(spline, places, low, high, result, *part), *shape)
+    return result
 
 
 def _turn(plane: Array, quarters: int) -> Array:

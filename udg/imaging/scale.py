@@ -17,7 +17,8 @@ from typing import Any, NamedTuple
 
 from array_api_compat import array_namespace
 
-from udg.backend import bands, clip, ndimage_of
+from udg.backend import clip, each_band, ndimage_of
+from udg.imaging.filters import gaussian
 
 __all__ = ["REACH", "Line", "enlarged", "line_of", "reduced", "reduced_shape"]
 
@@ -164,14 +165,17 @@ class Line(NamedTuple):
             Between 0 and ``light``.
         """
         result = array_namespace(light).empty_like(light)
-        height, width = light.shape
-        for rows, _ in bands((height, width), step):
+
+        def fill(rows: slice, _: slice) -> None:
             first = rows.start // step * step
-            size = (rows.stop - first, width)
+            size = (rows.stop - first, light.shape[1])
             slope = enlarged(self.slope, step, size, top + first, means=False)
             rain = enlarged(self.offset, step, size, top + first)
             rain += slope * light[first : rows.stop]
-            result[first : rows.stop] = clip(rain, 0, light[first : rows.stop])
+            own = slice(rows.start - first, None)
+            result[rows] = clip(rain[own], 0, light[rows])
+
+        each_band(fill, light, step)
         return result
 
 
@@ -187,12 +191,7 @@ def line_of(rain: Array, light: Array) -> Line:
     -------
     Line
     """
-    of = ndimage_of(rain)
-
-    def smooth(plane: Array, sigma: float) -> Array:
-        return of.gaussian_filter(plane, sigma, mode="nearest")
-
-    ours, all_of_it = (plane - smooth(plane, _DETAIL) for plane in (rain, light))
-    shared = smooth(ours * all_of_it, _PLACE)
-    slope = clip(shared / (smooth(all_of_it**2, _PLACE) + _RUSTLE), 0, 1)
+    ours, all_of_it = (plane - gaussian(plane, _DETAIL) for plane in (rain, light))
+    shared = gaussian(ours * all_of_it, _PLACE)
+    slope = clip(shared / (gaussian(all_of_it**2, _PLACE) + _RUSTLE), 0, 1)
     return Line(slope, rain - slope * light)
