@@ -81,7 +81,7 @@ def bands(shape: tuple[int, ...], reach: int = 0) -> Iterator[tuple[slice, slice
     Temporary arrays of a part are small beside a picture.
     """
     height, width = shape
-    step = max(1, 3 * reach, _AT_ONCE // width)
+    step = max(1, 6 * reach, _AT_ONCE // width)
     for top in range(0, height, step):
         rows = slice(top, min(height, top + step))
         yield rows, slice(max(0, top - reach), min(height, rows.stop + reach))

@@ -234,14 +234,12 @@ def streak_logit_of(
     """
     density = RainDensity(rain.shape, frame.angle)
     density.add(0, rain, darkest)
-    around = density.window(*(slice(0, side) for side in rain.shape))
+    around = density.within(frame, *(slice(0, side) for side in rain.shape))
     rotate = frame.rotate
-    return smoothed_streak_logit(
-        rotate(darkest), upright, rotate(brightest), around.rotated(rotate), classifier
-    )
+    return smoothed_streak_logit(rotate(darkest), upright, rotate(brightest), around, classifier)
 
 
-def quick_rain(plane: Array, frame: Frame) -> Array:
+def quick_rain(plane: Array, frame: Frame, tol: float = _TOL) -> Array:
     """Find the rain of an observed plane, roughly, in the frame in which streaks are vertical.
 
     With the default weights: the regression's coefficients hold for these.
@@ -251,10 +249,12 @@ def quick_rain(plane: Array, frame: Frame) -> Array:
     plane : array, float32, shape (H, W)
         In [0, 1].
     frame : Frame
+    tol : float
+        Gap to stop at.
 
     Returns
     -------
     array, float32, the frame's shape
     """
     problem = Problem(frame.rotate(plane), RAIN_WEIGHTS)
-    return minimize(problem, PrimalDual(), tol=_TOL).estimate.R
+    return minimize(problem, PrimalDual(), tol=tol).estimate.R

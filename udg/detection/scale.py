@@ -18,7 +18,8 @@ from udg.imaging.image import PreparedImage
 
 __all__ = ["SAMPLE", "best_step", "steps_for", "streak_light"]
 
-SAMPLE = 640  # pixels: longest side of the part that is looked at
+SAMPLE = 512  # pixels: longest side of the part that is looked at
+_TOL = 0.1  # gap of what is only compared
 _LEAST = 256  # pixels: shortest side of a copy, below which there is little to be told from
 _STEPS = (1, 2, 4, 8)
 
@@ -84,6 +85,6 @@ def streak_light(image: PreparedImage, angle: float, illuminant: Illuminant | No
     unit = balanced(image.unit(), illuminant)
     darkest, brightest = unit.min(axis=2), unit.max(axis=2)
     frame = Frame.of(darkest.shape, angle)
-    upright = quick_rain(darkest, frame)
+    upright = quick_rain(darkest, frame, _TOL)
     logit = streak_logit_of(upright, frame.unrotate(upright), darkest, brightest, frame)
     return float(np.mean(upright / (1 + np.exp(-logit))))

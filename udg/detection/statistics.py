@@ -23,7 +23,7 @@ def log_local_means(plane: Array, seen: Array) -> Array:
     """Logarithm of local means of what is seen, one a block that is half seen."""
     sigma = block_sigma(seen)
     down, right = (_gaussian(side, sigma) for side in seen.shape)
-    total, part = (down @ values @ right.T for values in (plane * seen, seen))
+    total, part = ((right @ (down @ values).T).T for values in (plane * seen, seen))
     most = part >= 0.5 * part.max()
     return np.log(total[most] / part[most] + 1e-3)
 
@@ -31,6 +31,8 @@ def log_local_means(plane: Array, seen: Array) -> Array:
 @lru_cache(maxsize=16)
 def _gaussian(length: int, sigma: float) -> Array:
     """`scipy.ndimage.gaussian_filter1d` as a matrix, of which one row a block is kept."""
+    from scipy.sparse import coo_array
+
     reach = int(4 * sigma + 0.5)
     offset = np.arange(-reach, reach + 1)
     weights = np.exp(-0.5 * (offset / sigma) ** 2)
@@ -38,9 +40,10 @@ def _gaussian(length: int, sigma: float) -> Array:
     # Beyond an edge the values before it come back: … 1 0 | 0 1 … length − 1 | length − 1 …
     place = (rows[:, None] + offset) % (2 * length)
     place = np.minimum(place, 2 * length - 1 - place)
-    result = np.zeros((len(rows), length), np.float32)
-    np.add.at(result, (np.arange(len(rows))[:, None], place), weights / weights.sum())
-    return result
+    row = np.broadcast_to(np.arange(len(rows))[:, None], place.shape)
+    share = np.broadcast_to((weights / weights.sum()).astype(np.float32), place.shape)
+    entries = share.ravel(), (row.ravel(), place.ravel())
+    return coo_array(entries, shape=(len(rows), length)).tocsr()
 
 
 def block_sigma(plane: Array) -> float:

@@ -9,12 +9,13 @@ from __future__ import annotations
 
 from typing import Any, NamedTuple
 
+import numpy as np
 from array_api_compat import array_namespace
 
 from udg.backend import clip
 from udg.detection.density import LocalDensity
 from udg.detection.parameters import StreakClassifier, streak_classifier
-from udg.imaging.filters import difference, gaussian1d, highest, lowest, mean
+from udg.imaging.filters import difference, gaussian1d, highest, is_compiled, lowest, mean
 
 __all__ = ["StreakFeatures", "smoothed_streak_logit", "streak_features", "streak_logit"]
 
@@ -181,6 +182,8 @@ def streak_logit(features: StreakFeatures, classifier: StreakClassifier | None =
         Positive where a streak is likelier; natural logarithm.
     """
     model, xp = classifier or streak_classifier(), array_namespace(features.brightness)
+    if all(is_compiled(feature) for feature in features):
+        return _compiled_logit(features, model)
     scaled = xp.stack(
         [
             clip((feature - centre) / scale, -3, 3)
@@ -194,6 +197,20 @@ def streak_logit(features: StreakFeatures, classifier: StreakClassifier | None =
     )
     hidden = inner @ xp.reshape(scaled, (count, -1)) + inner_bias[:, None]
     return xp.reshape(outer @ xp.tanh(hidden) + model.bias, tuple(shape))
+
+
+def _compiled_logit(features: StreakFeatures, model: StreakClassifier) -> Array:
+    from udg.detection import _streaks_numba
+
+    result: Array = np.empty_like(features.brightness)
+    centre, scale, inner, inner_bias, outer = (
+        np.asarray(values, np.float32)
+        for values in (model.centre, model.scale, model.inner, model.inner_bias, model.outer)
+    )
+    _streaks_numba.classify(
+        tuple(features), centre, scale, inner, inner_bias, outer, np.float32(model.bias), result
+    )
+    return result
 
 
 def smoothed_streak_logit(

@@ -14,7 +14,7 @@ from array_api_compat import array_namespace, is_numpy_array
 
 from udg.backend import ndimage_of
 
-__all__ = ["difference", "gaussian", "gaussian1d", "highest", "lowest", "mean"]
+__all__ = ["difference", "gaussian", "gaussian1d", "highest", "is_compiled", "lowest", "mean"]
 
 Array = Any
 
@@ -33,7 +33,7 @@ def gaussian1d(plane: Array, sigma: float, axis: int) -> Array:
     -------
     array, shape (H, W)
     """
-    if not _is_compiled(plane):
+    if not is_compiled(plane):
         return ndimage_of(plane).gaussian_filter1d(plane, sigma, axis, mode="nearest")
     from udg.imaging import _filters_numba
 
@@ -49,7 +49,7 @@ def gaussian(plane: Array, sigma: float) -> Array:
 
 def mean(plane: Array, size: int, axis: int) -> Array:
     """Mean of ``size`` pixels along an axis, an odd number, around each."""
-    if not _is_compiled(plane):
+    if not is_compiled(plane):
         return ndimage_of(plane).uniform_filter1d(plane, size, axis, mode="nearest")
     from udg.imaging import _filters_numba
 
@@ -60,7 +60,7 @@ def mean(plane: Array, size: int, axis: int) -> Array:
 
 def highest(plane: Array, size: int, axis: int) -> Array:
     """Maximum of ``size`` pixels along an axis, an odd number, around each."""
-    if not _is_compiled(plane):
+    if not is_compiled(plane):
         return ndimage_of(plane).maximum_filter1d(plane, size, axis, mode="nearest")
     from udg.imaging import _filters_numba
 
@@ -76,7 +76,7 @@ def lowest(plane: Array, size: int, axis: int) -> Array:
 
 def difference(plane: Array, start: int, stop: int, axis: int) -> Array:
     """The pixel ``stop`` pixels on along an axis minus that ``start`` pixels on."""
-    if not _is_compiled(plane):
+    if not is_compiled(plane):
         xp = array_namespace(plane)
         place, length = xp.arange(plane.shape[axis]), plane.shape[axis]
         first, last = (
@@ -91,7 +91,7 @@ def difference(plane: Array, start: int, stop: int, axis: int) -> Array:
     return result
 
 
-def _is_compiled(plane: Array) -> bool:
+def is_compiled(plane: Array) -> bool:
     """Whether it is of the one type that is compiled: twice as many would take twice as long."""
     return bool(is_numpy_array(plane) and plane.dtype == np.float32 and plane.flags.c_contiguous)
 

@@ -222,6 +222,8 @@ def decide(
         None if only new directions are asked for and this is none: too near to an earlier one, or
         not certain enough.
     """
+    from udg.detection.angle import estimate_angle, shrunk_luma
+
     options = request.options
     if earlier:
         illuminant, adapted = earlier[0].illuminant, earlier[0].adapted
@@ -244,11 +246,12 @@ def decide(
     )
     if asked != "auto":
         return decision
-    decision, found = _pointed(decision, overview)
+    small = shrunk_luma(to_numpy(overview.luma()))
+    found = estimate_angle(small, limit=options.angle_limit, sign=options.sign)
     new = bool(request.while_new and earlier)
     if new and not _is_new(found, earlier):
         return None
-    decision = _measured(decision, found, overview)
+    decision = _measured(decision, found, small, overview)
     return None if new and not _is_rain(decision) else decision
 
 
@@ -264,22 +267,16 @@ def _adapted(
     return wide, narrow
 
 
-def _pointed(decision: Decision, overview: PreparedImage | Overview) -> tuple[Decision, Angle]:
-    """The decision with the angle that is seen best, and that."""
-    from udg.detection.angle import estimate_angle
-
+def _measured(
+    decision: Decision, found: Angle, small: Floats, overview: PreparedImage | Overview
+) -> Decision:
+    """The decision with the angle, and with what is open of convergence and rain level."""
     options = decision.options
-    found = estimate_angle(overview.luma(), limit=options.angle_limit, sign=options.sign)
-    return replace(decision, angle=found.degrees, confidence=found.confidence), found
-
-
-def _measured(decision: Decision, found: Angle, overview: PreparedImage | Overview) -> Decision:
-    """The decision with convergence and rain level measured, as far as they are open."""
-    options = decision.options
+    decision = replace(decision, angle=found.degrees, confidence=found.confidence)
     if options.convergence == "auto":
         from udg.detection.convergence import estimate_convergence
 
-        angle, convergence = estimate_convergence(overview.luma(), found, limit=options.angle_limit)
+        angle, convergence = estimate_convergence(small, found, limit=options.angle_limit)
         decision = replace(decision, angle=angle, convergence=convergence)
     if options.model != "rain" or options.rain_level != "auto":
         return decision
@@ -540,7 +537,7 @@ def _reweighted(
 ) -> Array:
     """The sparsity map of a window, from what the stage before found there and around."""
     xp = array_namespace(R)
-    around = density.window(*window).rotated(lambda plane: frame.rotate(xp.asarray(plane)))
+    around = density.within(frame, *window).rotated(xp.asarray)
     factor = sparsity_map(
         problem.Y,
         R,
