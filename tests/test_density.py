@@ -5,7 +5,6 @@ import pytest
 
 import udg
 from udg.detection.density import RainDensity, _bilinear, expected_density, texture
-from udg.imaging.geometry import Frame
 
 
 def suspicion(rain, scene, angle=0.0):
@@ -104,22 +103,3 @@ def test_bilinear_interpolation_is_exact_on_a_plane():
     at = np.array([0, 0.5, 2.25, 3]), np.array([0.75, 1, 4])
     got = _bilinear(2 * rows - 3 * columns, *at)
     np.testing.assert_allclose(got, 2 * at[0][:, None] - 3 * at[1][None, :])
-
-
-@pytest.mark.parametrize("angle", [0.0, 11.0, 90.0])
-@pytest.mark.parametrize(
-    "window", [(slice(0, 200), slice(0, 260)), (slice(40, 160), slice(0, 150))]
-)
-def test_a_frame_has_the_surroundings_of_its_pixels(angle, window):
-    random = np.random.default_rng(4)
-    rain = random.random((200, 260)).astype(np.float32) ** 4
-    rain[:, :90] *= 0.2
-    density = RainDensity(rain.shape, angle)
-    density.add(0, rain, np.minimum(1, rain + 0.3))
-    frame = Frame.of(rain.shape, angle, window=window)
-    found, expected = density.within(frame, *window), density.window(*window).rotated(frame.rotate)
-    assert found.streak == expected.streak
-    for one, other in zip(found[:3], expected[:3], strict=True):
-        assert one.shape == frame.size
-        assert one.dtype == np.float32
-        assert np.abs(one - other).max() < 0.02 * other.max()

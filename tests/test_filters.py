@@ -77,20 +77,6 @@ def test_splines_of_both_precisions_agree(angle, oversampling, convergence):
         )
 
 
-def test_a_frame_knows_where_its_samples_come_from():
-    frame = Frame.of((70, 90), 12.0, 5.0)
-    row, column = np.mgrid[:70, :90].astype(np.float32)
-    inside = frame.rotate(np.ones((70, 90), np.float32)) > 0
-    found = frame.origin(np.arange(frame.size[0]), np.arange(frame.size[1]))
-    for place, expected in zip(found, (frame.rotate(row), frame.rotate(column)), strict=True):
-        assert np.abs(place - expected)[inside].max() < 0.75  # splines bend at the mirrors
-        assert np.median(np.abs(place - expected)) < 1e-3
-    turned = Frame.of((70, 90), 90.0)
-    back = turned.origin(np.array([0, 89]), np.array([3]))
-    np.testing.assert_array_equal(back[0][:, 0], turned.rotate(row)[[0, 89], 3])
-    np.testing.assert_array_equal(back[1][:, 0], turned.rotate(column)[[0, 89], 3])
-
-
 def test_the_classifier_is_the_same_in_both_precisions():
     random = np.random.default_rng(3)
     model = streak_classifier()

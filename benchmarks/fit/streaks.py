@@ -165,7 +165,7 @@ def measure(task: batch.Task) -> dict[str, Any]:
     frame, R = draft.frame, draft.minimum.estimate.R
     Y = frame.rotate(observed_plane(image, decision))
     brightest = frame.rotate(image.brightest(decision.illuminant))
-    features = streak_features(Y, R, brightest, density.within(frame, *window))
+    features = streak_features(Y, R, brightest, density.window(*window).rotated(frame.rotate))
     clean = frame.rotate(observed_plane(prepare(made.clean), decision))
     true = np.clip(Y - clean, 0, None)
     inside = frame.rotate(np.ones(image.shape[:2], np.float32)) > 0.999

@@ -15,7 +15,6 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from udg.backend import clip
-from udg.imaging.geometry import Frame
 from udg.imaging.image import BlockMeans
 
 __all__ = ["LocalDensity", "RainDensity", "expected_density", "texture"]
@@ -32,7 +31,6 @@ _TEXTURE = 3.0  # times the rain's density that the texture along the streaks ma
 _NEGLIGIBLE = 2e-3  # density of rain below which it does not matter
 _MAX_FACTOR = 6.0
 _AIRLIGHT = (30.0, 3.0, 1.5, 1.2, 1.0, 0.9, 0.8, 0.7, 0.6, 0.5)  # candidates, in full light
-_EVERY = 8  # samples of a frame, of which one is looked up
 _MIN_SHOWN = 0.1  # part of the rain that still shows where a scene is as bright as the air
 
 
@@ -125,45 +123,17 @@ class RainDensity:
 
     def window(self, rows: slice, columns: slice) -> LocalDensity:
         """Surroundings of a window's pixels, float32."""
-        density, _, expected, textures = self._coarse
+        density, squared, expected, textures = self._coarse
         places = [
             np.clip((np.arange(side.start, side.stop) + 0.5) / self.step - 0.5, 0, count - 1)
             for side, count in zip((rows, columns), density.shape, strict=True)
         ]
+        streak = np.median((squared + 1e-8) / (density + 1e-4))
         around, textures_around, expected_around = (
             np.asarray(_bilinear(plane, *places), np.float32)
             for plane in (density, textures, expected)
         )
-        return LocalDensity(around, textures_around, expected_around, self._streak)
-
-    def within(self, frame: Frame, rows: slice, columns: slice) -> LocalDensity:
-        """Surroundings of the samples of a window's frame, float32, the frame's shape.
-
-        As smooth as they are, they are looked up at every eighth sample only.
-        """
-        from scipy.ndimage import map_coordinates
-
-        density, _, expected, textures = self._coarse
-        samples = [np.unique(np.append(np.arange(0, n, _EVERY), n - 1)) for n in frame.size]
-        places = [
-            (place + side.start + 0.5) / self.step - 0.5
-            for place, side in zip(frame.origin(*samples), (rows, columns), strict=True)
-        ]
-        between = [
-            np.interp(np.arange(n), u, np.arange(len(u)))
-            for n, u in zip(frame.size, samples, strict=True)
-        ]
-        around, textures_around, expected_around = (
-            _bilinear(map_coordinates(plane, places, np.float32, order=1, mode="nearest"), *between)
-            for plane in (density, textures, expected)
-        )
-        return LocalDensity(around, textures_around, expected_around, self._streak)
-
-    @property
-    def _streak(self) -> float:
-        """Light of a typical streak."""
-        density, squared, _, _ = self._coarse
-        return float(np.median((squared + 1e-8) / (density + 1e-4)))
+        return LocalDensity(around, textures_around, expected_around, float(streak))
 
     @cached_property
     def _coarse(self) -> Means:

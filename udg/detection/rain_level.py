@@ -234,9 +234,11 @@ def streak_logit_of(
     """
     density = RainDensity(rain.shape, frame.angle)
     density.add(0, rain, darkest)
-    around = density.within(frame, *(slice(0, side) for side in rain.shape))
+    around = density.window(*(slice(0, side) for side in rain.shape))
     rotate = frame.rotate
-    return smoothed_streak_logit(rotate(darkest), upright, rotate(brightest), around, classifier)
+    return smoothed_streak_logit(
+        rotate(darkest), upright, rotate(brightest), around.rotated(rotate), classifier
+    )
 
 
 def quick_rain(plane: Array, frame: Frame, tol: float = _TOL) -> Array:

@@ -189,33 +189,6 @@ class Frame:
             return _turn(layer, -turns)
         return _resample(layer, self.shape, self._places_in_frame())
 
-    def origin(self, rows: Floats, columns: Floats) -> tuple[Floats, Floats]:
-        """Where in the window the values of samples come from.
-
-        Parameters
-        ----------
-        rows, columns : array, integers, shapes (h,) and (w,)
-            Of the frame.
-
-        Returns
-        -------
-        (array, array)
-            Fractional row and column, shape (h, w) each, within half a pixel of the window: beyond
-            its edges a frame shows its mirror image.
-        """
-        turns = _quarter_turns(self.angle)
-        if turns is not None and not self.rate:
-            place = np.meshgrid(*map(np.arange, self.shape), indexing="ij")
-            row, column = (_turn(u, turns)[np.ix_(rows, columns)] for u in place)
-            return row.astype(float), column.astype(float)
-        y0, y1, x0, x1, _, _ = self._places_in_window()[rows].T[:, :, None]
-        found = y0 + y1 * columns, x0 + x1 * columns
-        row, column = (
-            np.minimum((u + 0.5) % (2 * n), (-u - 0.5) % (2 * n)) - 0.5
-            for u, n in zip(found, self.shape, strict=True)
-        )
-        return row, column
-
     def _sample(self, row: Array, column: Array) -> tuple[Array, Array]:
         """Where a place of the picture is, both measured from their centres: along and across."""
         matrix = _matrix(self.angle)

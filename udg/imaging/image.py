@@ -8,7 +8,7 @@ Files are the business of `udg.io.files`.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import cached_property, reduce
 from typing import Any
@@ -107,27 +107,41 @@ class PreparedImage:
             That of the picture. Channels without light are left out, for they have no room for
             rain; the others are divided by it.
         """
-        xp = array_namespace(self.pixels)
-        return reduce(xp.minimum, self._lit(illuminant))
+        return self._extreme(array_namespace(self.pixels).minimum, illuminant)
 
     def brightest(self, illuminant: Illuminant | None = None) -> Array:
         """Brightest colour channel, as `darkest`."""
-        xp = array_namespace(self.pixels)
-        return reduce(xp.maximum, self._lit(illuminant))
+        return self._extreme(array_namespace(self.pixels).maximum, illuminant)
 
-    def _lit(self, illuminant: Illuminant | None) -> Iterator[Array]:
+    def _extreme(self, of: Callable[[Array, Array], Array], illuminant: Illuminant | None) -> Array:
+        if illuminant is not None:
+            return reduce(of, self._lit(illuminant))
+        # One conversion instead of one a channel.
+        return self._light(reduce(of, map(self._plane, range(self.colours))))
+
+    def _lit(self, illuminant: Illuminant) -> Iterator[Array]:
         """The channels that have light, as they would be in white light."""
         for channel in range(self.colours):
-            if illuminant is None:
-                yield self._colour(channel)
-            elif illuminant.colour[channel]:
+            if illuminant.colour[channel]:
                 yield self._colour(channel) / illuminant.colour[channel]
 
     def _colour(self, channel: int) -> Array:
         """One channel of `unit`, without making the others."""
-        xp, pixels = array_namespace(self.pixels), self.pixels
-        plane = pixels if pixels.ndim == 2 else pixels[:, :, channel]
-        return (xp.astype(plane, xp.float32) - self.low) / (self.high - self.low)
+        return self._light(self._plane(channel))
+
+    def _plane(self, channel: int) -> Array:
+        """One channel of the pixels."""
+        return self.pixels if self.pixels.ndim == 2 else self.pixels[:, :, channel]
+
+    def _light(self, plane: Array) -> Array:
+        """Pixels as float32 in [0, 1], in memory order."""
+        xp = array_namespace(plane)
+        light = xp.astype(plane, xp.float32, copy=True)
+        if self.low:
+            light -= self.low
+        if self.high - self.low != 1:
+            light /= self.high - self.low
+        return light
 
     def subtract(
         self, rain: Array, illuminant: Illuminant | None = None, screen_fraction: float = 0.0

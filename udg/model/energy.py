@@ -158,7 +158,7 @@ class Problem:
     upper_bound: Array | None = None
     sparsity_map: Array | None = None
 
-    @property
+    @cached_property
     def sparsity(self) -> Array:
         """Weight of ``|R|``: `lam_r`, or an array if there is a sparsity map."""
         return self.weights.lam_r * (1.0 if self.sparsity_map is None else self.sparsity_map)

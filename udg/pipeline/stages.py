@@ -537,7 +537,7 @@ def _reweighted(
 ) -> Array:
     """The sparsity map of a window, from what the stage before found there and around."""
     xp = array_namespace(R)
-    around = density.within(frame, *window).rotated(xp.asarray)
+    around = density.window(*window).rotated(lambda plane: frame.rotate(xp.asarray(plane)))
     factor = sparsity_map(
         problem.Y,
         R,
