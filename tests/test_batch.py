@@ -274,3 +274,30 @@ def test_stopping_lets_the_processes_clean_up(tmp_path):
 
 def quick_or_endless(task):
     return {} if task.source.name == "quick" else work_until_told_otherwise(task)
+
+
+def test_the_command_line_asks_how_many_processes(tmp_path, monkeypatch):
+    from click.testing import CliRunner
+
+    from udg.cli import main
+
+    pixels = np.full((20, 30, 3), 90, np.uint8)
+    for name in "ab":
+        write(tmp_path / f"{name}.png", pixels)
+    asked: list[int] = []
+    monkeypatch.setattr("udg.batch.usual_jobs", lambda count: asked.append(count) or 1)
+    line = ["angle", str(tmp_path / "a.png"), str(tmp_path / "b.png")]
+    assert CliRunner().invoke(main, line).exit_code == 0
+    assert CliRunner().invoke(main, [*line, "--jobs", "1"]).exit_code == 0
+    assert asked == [2]
+
+
+def test_many_pictures_get_a_process_a_core_as_far_as_memory_reaches(monkeypatch):
+    monkeypatch.setattr("udg.batch.jobs.threads", lambda: 4)
+    memory = {"SC_AVPHYS_PAGES": 16_000_000, "SC_PAGE_SIZE": 1000}
+    monkeypatch.setattr("os.sysconf", memory.__getitem__, raising=False)
+    assert [batch.usual_jobs(count) for count in (0, 1, 15, 16, 1000)] == [1, 1, 1, 4, 4]
+    memory["SC_AVPHYS_PAGES"] = 3_000_000
+    assert batch.usual_jobs(100) == 2
+    memory["SC_AVPHYS_PAGES"] = 10
+    assert batch.usual_jobs(100) == 1

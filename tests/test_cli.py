@@ -560,6 +560,7 @@ def test_help_names_the_defaults_of_the_library():
     assert [int(number) for number in re.findall(r"\d+", derain.pop("max_iter"))] == [
         method.default_max_iter for method in (udg.PrimalDual(), udg.Joint(), udg.Alternating())
     ]
+    assert derain.pop("jobs").startswith("one a core")
     assert derain.pop("overlap").startswith(str(udg.pipeline.planning.OVERLAP))
     assert derain.keys() == {"weights", "adapt", "stream", "device"}  # the network's
     rendered = inspect.signature(udg.synthesize).parameters

@@ -3,7 +3,7 @@
 No command-line words and no mathematics: the work on one picture is the pipeline's.
 """
 
-from udg.batch.jobs import Outcome, run
+from udg.batch.jobs import Outcome, run, usual_jobs
 from udg.batch.planning import Task, pending, plan
 from udg.batch.views import view_file
 from udg.batch.work import (
@@ -36,5 +36,6 @@ __all__ = [
     "plan",
     "run",
     "synthesize_file",
+    "usual_jobs",
     "view_file",
 ]

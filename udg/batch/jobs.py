@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 import threading
 import traceback
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
@@ -11,11 +12,15 @@ from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any
 
+from udg.backend import threads
 from udg.batch import cluster, processes
 from udg.batch.planning import Task
 from udg.errors import UdgError
 
-__all__ = ["Outcome", "Work", "run"]
+__all__ = ["Outcome", "Work", "run", "usual_jobs"]
+
+_WORTH_IT = 4  # pictures a process: it takes about as long to start as one of them
+_MEMORY = 1.3e9  # bytes that a process may need (`udg.batch.work.LARGE`)
 
 
 @dataclass
@@ -54,6 +59,22 @@ class Outcome:
 
 Work = Callable[[Task], dict[str, Any]]  # facts; what is called "view" goes to `Outcome.view`
 Attempt = Callable[[Task], Outcome]
+
+
+def usual_jobs(count: int) -> int:
+    """Choose how many processes share the work on so many pictures.
+
+    One a core, as far as memory reaches; this process alone, with all cores, for so few pictures
+    that starting others would take longer.
+    """
+    cores = threads()
+    if count < _WORTH_IT * cores:
+        return 1
+    try:
+        free = os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    except (AttributeError, ValueError, OSError):  # not on this system
+        return cores
+    return max(1, min(cores, int(free / _MEMORY)))
 
 
 def run(

@@ -13,6 +13,7 @@ from multiprocessing.context import SpawnProcess
 from typing import Any, TypeVar
 
 from udg import _compiling
+from udg.backend import threads
 
 __all__ = ["ProcessDied", "as_finished"]
 
@@ -50,14 +51,14 @@ def as_finished(
     """
     # "spawn", as forking is unsafe once numba or OpenMP has started its threads.
     context = multiprocessing.get_context("spawn")
-    threads = max(1, (os.cpu_count() or 1) // jobs)
+    share = max(1, threads() // jobs)
     waiting = iter(tasks)
     processes: list[SpawnProcess] = []
     busy: dict[Any, tuple[SpawnProcess, T]] = {}  # by connection
 
     def start() -> tuple[Connection, SpawnProcess]:
         ours, theirs = context.Pipe()
-        process = context.Process(target=_serve, args=(theirs, function, threads), daemon=True)
+        process = context.Process(target=_serve, args=(theirs, function, share), daemon=True)
         with _interrupts_held():
             process.start()
         processes.append(process)

@@ -39,7 +39,7 @@ def angle(
     method: str,
     recursive: bool,
     report: Path | None,
-    jobs: int,
+    jobs: int | None,
     dask: str | None,
 ) -> None:
     """Estimate the direction of the streaks, in degrees clockwise from vertical."""

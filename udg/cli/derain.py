@@ -57,7 +57,7 @@ def derain(
     recursive: bool,
     report: Path | None,
     page: Path | None,
-    jobs: int,
+    jobs: int | None,
     dask: str | None,
     resume: bool,
     overwrite: bool,
@@ -88,6 +88,8 @@ def derain(
         todo, done = running.plan(inputs, output, save_rain, recursive, overwrite, resume)
         running.check_log(messages.log, [*todo, *done], report, page)
         limit = out.page_budget(page, [*todo, *done])
+        if jobs is None and chosen.get("method") == "net":
+            jobs = 1  # each would hold a network of its own
         work = functools.partial(batch.derain_file, settings=chosen, tiling=tiling, view=limit)
         found = functools.partial(out.derained_in_words, settings=chosen)
         with running.compiling_said(quiet, report):
@@ -99,6 +101,6 @@ def derain(
         out.write_report(report, out.as_json(outcomes, done, interrupted))
         left = len(todo) - len(outcomes)
         if page is not None:
-            where = {"jobs": jobs, "dask": dask}
+            where = {"jobs": jobs or batch.usual_jobs(len(done)), "dask": dask}
             out.write_page(page, outcomes, done, chosen, left, interrupted, quiet, **where)
         running.finish(outcomes, messages, interrupted, done=len(done), left=left)

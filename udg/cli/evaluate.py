@@ -42,7 +42,7 @@ def evaluate(
     folder: Path,
     save: Path | None,
     report: Path | None,
-    jobs: int,
+    jobs: int | None,
     overwrite: bool,
     **asked: Any,
 ) -> None:
@@ -50,7 +50,7 @@ def evaluate(
 
     PSNR and SSIM are measured on luma 16-235 (MATLAB's rgb2ycbcr).
     """
-    from udg.batch import Task
+    from udg.batch import Task, usual_jobs
     from udg.batch.evaluation import evaluate, find_pairs
     from udg.cli import output as out
     from udg.cli import progress, running
@@ -61,6 +61,8 @@ def evaluate(
         tasks = [Task(rainy, save and save / rainy.name, reference=clean) for rainy, clean in pairs]
         running.check_log(messages.log, [*tasks, *map(Task, unpaired)], report)
         sources = [rainy for rainy, _ in pairs] + unpaired
+        if jobs is None:
+            jobs = 1 if chosen.get("method") == "net" else usual_jobs(len(pairs))
         in_turn = min(jobs, len(pairs)) == 1
         with (
             running.compiling_said(messages.quiet, report),

@@ -196,8 +196,7 @@ parallel = option(
     "--jobs",
     type=COUNT,
     metavar="N",
-    default=1,
-    show_default=True,
+    show_default="one a core if there are many, as far as memory reaches; 1 with --method net",
     help="Pictures to work on at once, each with its share of the cores.",
 )
 cluster = option(

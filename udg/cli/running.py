@@ -121,7 +121,7 @@ def run(
     work: Callable[..., Any],
     messages: Messages,
     describe: Callable[[dict[str, Any]], str],
-    jobs: int = 1,
+    jobs: int | None = 1,
     dask: str | None = None,
     *,
     follow: bool = False,
@@ -139,7 +139,7 @@ def run(
     describe : callable
         Says in words what is known of a picture, from its facts.
     jobs, dask
-        As in `udg.batch.run`.
+        As in `udg.batch.run`; None is `udg.batch.usual_jobs`.
     follow : bool
 
     Returns
@@ -149,6 +149,8 @@ def run(
     """
     from udg import batch
 
+    if jobs is None:
+        jobs = 1 if dask is not None else batch.usual_jobs(len(tasks))
     if dask is not None and jobs > 1:
         raise click.UsageError("--jobs is for this machine, --dask for its workers; give one")
     interrupted = False

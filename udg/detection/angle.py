@@ -348,9 +348,8 @@ class _Spectrum(NamedTuple):
 
 @lru_cache(maxsize=8)
 def _spectrum(size: int) -> _Spectrum:
-    from scipy.signal.windows import hann
-
-    window = np.outer(*[hann(size, sym=False)] * 2).astype(np.float32)
+    hann = 0.5 - 0.5 * np.cos(2 * np.pi * np.arange(size) / size)  # SciPy's takes long to import
+    window = np.outer(hann, hann).astype(np.float32)
     frequency = np.hypot(np.fft.fftfreq(size)[:, None], np.fft.rfftfreq(size))
     ring = np.rint(frequency * size).astype(int)
     order = np.argsort(ring, axis=None, kind="stable")
