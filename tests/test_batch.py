@@ -7,11 +7,13 @@ import signal
 import time
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from udg import _compiling, batch
 from udg.batch import Found, Task
 from udg.errors import FileError, InvalidInput
+from udg.io.files import write
 
 
 @pytest.fixture

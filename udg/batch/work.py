@@ -45,7 +45,7 @@ _LAYER_FACTS = (
 )
 
 #: Pixels beyond which a picture is solved by tiles. In one piece it takes some 140 bytes a pixel
-#: where the rain is nearly vertical and half as much again at 45°, so that 16 million stay below
+#: where the rain is nearly vertical and half as much again at 45°, so that 6 million stay below
 #: 4 GB; most cameras' pictures are smaller.
 LARGE = 6e6
 

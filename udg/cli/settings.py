@@ -211,7 +211,7 @@ tiles = under(
         default="auto",
         show_default=True,
         metavar="SIZE|auto|off",
-        help="Solve by tiles of so many pixels a side; auto only pictures above 16 megapixels, by "
+        help="Solve by tiles of so many pixels a side; auto only pictures above 6 megapixels, by "
         f"tiles of {TILE}.",
     ),
     option(
