@@ -265,6 +265,7 @@ def test_another_direction_is_certain_and_not_near_an_earlier_one(
     seen = Angle(float(angle), confidence)
     monkeypatch.setattr("udg.detection.angle.estimate_angle", lambda *given, **options: seen)
     monkeypatch.setattr("udg.pipeline.stages._measured", lambda *given: found)
+    monkeypatch.setattr("udg.detection.quick.streak_logit", lambda *given: 1.0)
     request = resolve()
     image = udg.imaging.image.prepare(np.full((90, 120), 0.3, np.float32))
     assert (decide(image, request, "auto", before) is not None) is new

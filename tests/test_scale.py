@@ -9,7 +9,7 @@ import udg
 from udg.detection.scale import best_step, steps_for
 from udg.errors import InvalidInput
 from udg.imaging import scale
-from udg.imaging.image import prepare
+from udg.imaging.image import PreparedImage, prepare
 
 
 def enlarge(picture: np.ndarray, step: int) -> np.ndarray:
@@ -97,10 +97,18 @@ def test_copies_are_not_smaller_than_statistics_need():
 def test_the_best_step_is_the_first_peak(monkeypatch):
     light = {1: 0.1, 2: 0.3, 4: 0.2, 8: 0.9}
     asked = []
-    monkeypatch.setattr("udg.detection.scale.streak_light", lambda step, *given: light[step])
-    assert best_step(lambda step: asked.append(step) or step, (1, 2, 4, 8), 0.0) == 2
+    name = "udg.detection.scale.streak_light"
+    monkeypatch.setattr(name, lambda unit, *given: light[len(unit) - 1])
+
+    def part(step: int) -> PreparedImage:
+        asked.append(step)
+        return prepare(np.zeros((step + 1, 4, 3), np.float32))
+
+    assert best_step(part, (1, 2, 4, 8), 0.0) == 2
     assert asked == [1, 2, 4]
-    assert best_step(lambda step: step, (1,), 0.0) == 1
+    asked.clear()
+    assert best_step(part, (1,), 0.0) == 1
+    assert asked == []
 
 
 def test_an_enlarged_photo_is_solved_as_the_photo_is(rainy):

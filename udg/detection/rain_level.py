@@ -31,7 +31,13 @@ from udg.model.energy import RAIN_WEIGHTS, Problem
 from udg.optim.loop import minimize
 from udg.primal_dual import PrimalDual
 
-__all__ = ["Evidence", "evidence", "level_from_logit", "quick_rain", "streak_logit_of"]
+__all__ = [
+    "Evidence",
+    "evidence",
+    "level_from_logit",
+    "quick_rain",
+    "streak_logit_of",
+]
 
 Array = Any
 Floats = np.ndarray[Any, np.dtype[Any]]

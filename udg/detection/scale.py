@@ -9,17 +9,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-import numpy as np
-
-from udg.detection.rain_level import quick_rain, streak_logit_of
-from udg.imaging.geometry import Frame
-from udg.imaging.illuminant import Illuminant, balanced
+from udg.detection.quick import streak_light
+from udg.imaging.illuminant import Illuminant
 from udg.imaging.image import PreparedImage
 
-__all__ = ["SAMPLE", "best_step", "steps_for", "streak_light"]
+__all__ = ["SAMPLE", "best_step", "steps_for"]
 
-SAMPLE = 512  # pixels: longest side of the part that is looked at
-_TOL = 0.1  # gap of what is only compared
+SAMPLE = 384  # pixels: longest side of the part that is looked at
 _LEAST = 256  # pixels: shortest side of a copy, below which there is little to be told from
 _STEPS = (1, 2, 4, 8)
 
@@ -58,33 +54,8 @@ def best_step(
     if len(steps) == 1:
         return best
     for step in steps:
-        light = streak_light(part(step), angle, illuminant)
+        light = streak_light(part(step).unit(), angle, illuminant)
         if light <= most:
             break
         best, most = step, light
     return best
-
-
-def streak_light(image: PreparedImage, angle: float, illuminant: Illuminant | None = None) -> float:
-    """Mean light of lines, each by the probability that it is a streak.
-
-    Parameters
-    ----------
-    image : PreparedImage
-        A few hundred pixels a side.
-    angle : float
-        Of the streaks, degrees clockwise from vertical.
-    illuminant : Illuminant, optional
-        That of the picture.
-
-    Returns
-    -------
-    float
-        In [0, 1].
-    """
-    unit = balanced(image.unit(), illuminant)
-    darkest, brightest = unit.min(axis=2), unit.max(axis=2)
-    frame = Frame.of(darkest.shape, angle)
-    upright = quick_rain(darkest, frame, _TOL)
-    logit = streak_logit_of(upright, frame.unrotate(upright), darkest, brightest, frame)
-    return float(np.mean(upright / (1 + np.exp(-logit))))

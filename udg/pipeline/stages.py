@@ -249,7 +249,7 @@ def decide(
     small = shrunk_luma(to_numpy(overview.luma()))
     found = estimate_angle(small, limit=options.angle_limit, sign=options.sign)
     new = bool(request.while_new and earlier)
-    if new and not _is_new(found, earlier):
+    if new and not (_is_new(found, earlier) and _may_be_rain(found, decision, overview)):
         return None
     decision = _measured(decision, found, small, overview)
     return None if new and not _is_rain(decision) else decision
@@ -298,6 +298,16 @@ def _is_new(found: Angle, earlier: Sequence[Decision]) -> bool:
     """Whether a direction is surely seen that is not what is left of those before."""
     known = any(abs(found.degrees - one.angle) < _NEW_DIRECTION for one in earlier)
     return not known and found.confidence >= _MIN_CONFIDENCE
+
+
+def _may_be_rain(found: Angle, decision: Decision, overview: PreparedImage | Overview) -> bool:
+    """Whether a further direction is worth its evidence."""
+    from udg.detection.quick import streak_logit
+
+    options = decision.options
+    if options.model != "rain" or options.rain_level != "auto":
+        return True
+    return streak_logit(overview.thumbnail, found.degrees, decision.illuminant) > 0
 
 
 def _is_rain(decision: Decision) -> bool:
