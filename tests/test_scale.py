@@ -95,17 +95,20 @@ def test_copies_are_not_smaller_than_statistics_need():
 
 
 def test_the_best_step_is_the_first_peak(monkeypatch):
+    """Of the same part of the picture, whatever the step."""
     light = {1: 0.1, 2: 0.3, 4: 0.2, 8: 0.9}
-    asked = []
     name = "udg.detection.scale.streak_light"
     monkeypatch.setattr(name, lambda unit, *given: light[len(unit) - 1])
+    asked = []
 
-    def part(step: int) -> PreparedImage:
-        asked.append(step)
+    def part(step: int, side: int) -> PreparedImage:
+        asked.append((step, step * side))
         return prepare(np.zeros((step + 1, 4, 3), np.float32))
 
     assert best_step(part, (1, 2, 4, 8), 0.0) == 2
-    assert asked == [1, 2, 4]
+    assert asked == [(1, 512), (2, 512), (2, 1024), (4, 1024)]
+    light[4] = 0.4
+    assert best_step(part, (1, 2, 4, 8), 0.0) == 8
     asked.clear()
     assert best_step(part, (1,), 0.0) == 1
     assert asked == []

@@ -1,6 +1,6 @@
-"""How fast the minimum is reached: in FFTs, beside peers, beside the paper; memory and sizes.
+"""What a user waits for, and how fast the minimum is reached: in FFTs, beside peers and the paper.
 
-    python -m benchmarks.solver.speed DATA_DIR [--only fft peers alternation memory sizes]
+    python -m benchmarks.solver.speed DATA_DIR [--only calls fft peers alternation memory sizes]
         [--cache FOLDER] [--json OUT] [--plot OUT]
 
 DATA_DIR holds clean/cityscapes, of which the first street scene gets rendered rain. True excess is
@@ -29,6 +29,7 @@ import udg
 from benchmarks._shared import arguments, scenes
 from benchmarks._shared.common import circumstances, environment, write_json
 from benchmarks._shared.timing import Yardstick, beside, clock, in_one_go, iterations_to, trace
+from benchmarks.solver import calls
 from udg.imaging.geometry import rotate
 from udg.imaging.image import prepare
 from udg.io.files import read
@@ -167,6 +168,7 @@ def sizes(options: argparse.Namespace) -> dict[str, Any]:
 
 
 SECTIONS: dict[str, Callable[[argparse.Namespace], dict[str, Any]]] = {
+    "calls": calls.measure,
     "fft": fft,
     "peers": peers,
     "alternation": alternation,
@@ -189,6 +191,8 @@ def show(results: dict[str, Any], console: Console) -> None:
 def tables(results: dict[str, Any]) -> list[tuple[str, list[str], list[list[str]]]]:
     """What was measured as titles, headings and rows."""
     made = []
+    if part := results.get("calls"):
+        made += calls.tables(part)
     if part := results.get("fft"):
         pair = 1e3 * part["pair"]
         rows = [
@@ -296,6 +300,9 @@ def main() -> None:
     )
     parser.add_argument("--memory-side", type=int, default=2048)
     parser.add_argument("--megapixels", type=float, nargs="+", default=list(MEGAPIXELS))
+    parser.add_argument("--pictures", type=int, default=5, help="of each kind, of calls")
+    parser.add_argument("--large", type=float, nargs="*", default=[12, 24, 100], help="megapixels")
+    parser.add_argument("--frames", type=int, default=60, help="of the batch")
     parser.add_argument("--limit", type=float, default=240, help="seconds for a peer's run")
     options = parser.parse_args()
 

@@ -8,14 +8,15 @@ is looked for in a copy that is as much smaller as makes the most of it.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from itertools import pairwise
 
 from udg.detection.quick import streak_light
 from udg.imaging.illuminant import Illuminant
 from udg.imaging.image import PreparedImage
 
-__all__ = ["SAMPLE", "best_step", "steps_for"]
+__all__ = ["best_step", "steps_for"]
 
-SAMPLE = 384  # pixels: longest side of the part that is looked at
+_SAMPLE = 512  # pixels: longest side of the part that is looked at, in the finer of two copies
 _LEAST = 256  # pixels: shortest side of a copy, below which there is little to be told from
 _STEPS = (1, 2, 4, 8)
 
@@ -27,7 +28,7 @@ def steps_for(shape: tuple[int, ...]) -> tuple[int, ...]:
 
 
 def best_step(
-    part: Callable[[int], PreparedImage],
+    part: Callable[[int, int], PreparedImage],
     steps: Sequence[int],
     angle: float,
     illuminant: Illuminant | None = None,
@@ -37,9 +38,10 @@ def best_step(
     Parameters
     ----------
     part : callable
-        Gives part of the copy with a step, at most `SAMPLE` pixels a side.
+        ``part(step, side)`` gives the middle of the copy with a step, at most so many of its pixels
+        a side.
     steps : sequence of int
-        From small to large.
+        From small to large, each twice the one before.
     angle : float
         Of the streaks, degrees clockwise from vertical.
     illuminant : Illuminant, optional
@@ -50,12 +52,12 @@ def best_step(
     int
         One of the steps.
     """
-    best, most = steps[0], -1.0
-    if len(steps) == 1:
-        return best
-    for step in steps:
-        light = streak_light(part(step).unit(), angle, illuminant)
-        if light <= most:
-            break
-        best, most = step, light
-    return best
+    for step, larger in pairwise(steps):
+        # Both of the same part of the picture: rain is not the same everywhere.
+        fine, coarse = (
+            streak_light(part(one, _SAMPLE * step // one).unit(), angle, illuminant)
+            for one in (step, larger)
+        )
+        if coarse <= fine:
+            return step
+    return steps[-1]

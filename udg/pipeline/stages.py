@@ -335,10 +335,10 @@ def working_step(picture: Picture, decision: Decision) -> int:
         return 1
     if decision.options.step is not None:
         return min(decision.options.step, *decision.shape[:2])
-    from udg.detection.scale import SAMPLE, best_step, steps_for
+    from udg.detection.scale import best_step, steps_for
 
-    def part(step: int) -> PreparedImage:
-        middle = (_middle(length, step * SAMPLE) for length in decision.shape[:2])
+    def part(step: int, side: int) -> PreparedImage:
+        middle = (_middle(length, step * side) for length in decision.shape[:2])
         pixels = reduced(picture.window(*middle), step)
         return PreparedImage(to_numpy(pixels), *decision.data_range)
 
