@@ -17,6 +17,7 @@ from udg.imaging.image import PreparedImage
 __all__ = ["best_step", "steps_for"]
 
 _SAMPLE = 512  # pixels: longest side of the part that is looked at, in the finer of two copies
+_CLEARLY = 1.1  # times the light: of two that are as good the finer keeps more
 _LEAST = 256  # pixels: shortest side of a copy, below which there is little to be told from
 _STEPS = (1, 2, 4, 8)
 
@@ -33,7 +34,7 @@ def best_step(
     angle: float,
     illuminant: Illuminant | None = None,
 ) -> int:
-    """Choose the step with the most light of streaks: upwards while it grows.
+    """Choose the step with the most light of streaks: upwards while it clearly grows.
 
     Parameters
     ----------
@@ -58,6 +59,6 @@ def best_step(
             streak_light(part(one, _SAMPLE * step // one).unit(), angle, illuminant)
             for one in (step, larger)
         )
-        if coarse <= fine:
+        if coarse <= _CLEARLY * fine:
             return step
     return steps[-1]
