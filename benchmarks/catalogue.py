@@ -311,6 +311,16 @@ BENCHMARKS = (
         ),
     ),
     Benchmark(
+        "agreement",
+        "one photo at half, once, twice and four times its size",
+        (
+            Step(
+                "benchmarks.solver.agreement {data} --json {out}/agreement.json",
+                "--pictures 1 --sizes 1 2",
+            ),
+        ),
+    ),
+    Benchmark(
         "scale",
         "large pictures: memory and time a megapixel, and how well tiles fit together",
         (

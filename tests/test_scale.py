@@ -173,3 +173,13 @@ def test_scales_that_cannot_be_are_refused(rainy, working_scale):
 def test_stripes_are_solved_at_full_size(rainy):
     with pytest.raises(InvalidInput, match="full size"):
         udg.solve(rainy, model="stripes", working_scale=0.5)
+
+
+def test_results_of_one_photo_at_two_sizes_agree(rainy):
+    """`benchmarks.solver.agreement` on a small picture."""
+    agreement = pytest.importorskip("benchmarks.solver.agreement").agreement
+    image = (255 * rainy).round().astype(np.uint8)
+    once, twice = agreement(image, image, [1.0, 2.0])
+    assert (once["scale"], twice["scale"]) == (1, 0.5)
+    assert twice["beside 1"] > 38
+    assert twice["rain"] == pytest.approx(once["rain"], rel=0.15)
