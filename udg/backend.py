@@ -15,9 +15,9 @@ from array_api_compat import array_namespace, is_cupy_array, is_numpy_array
 __all__ = [
     "bands",
     "clip",
+    "crew",
     "each_band",
     "finish",
-    "in_blocks",
     "in_parts",
     "ndimage_of",
     "one_of_many",
@@ -29,7 +29,6 @@ _AT_ONCE = 1 << 18  # pixels of a band
 _WORTH_A_THREAD = 1 << 17  # pixels
 
 _here = threading.local()
-_parallel = threading.Lock()  # held while a parallel kernel runs
 
 
 def threads() -> int:
@@ -56,23 +55,30 @@ def one_of_many() -> Iterator[None]:
         _here.one_of_many = before
 
 
-def in_blocks(
-    parallel: Callable[..., Any],
-    serial: Callable[..., Any],
-    arguments: tuple[Any, ...],
-    blocks: int,
-) -> Any:
-    """Call a parallel kernel on so many blocks; its serial twin for one, or if it cannot be had.
+@contextmanager
+def crew(size: int) -> Iterator[Callable[[Callable[[int], object]], None]]:
+    """Threads that do their parts of one work after the other.
 
-    Only one thread may be in a parallel kernel: numba's workqueue layer, the only one in some
-    installations, aborts the process when it is entered twice. The others are busy enough.
+    Kernels let go of the interpreter, so that one compiled function serves one thread and many.
+
+    Yields
+    ------
+    callable
+        Calls what it is given with each number below ``size``, and returns when all are done.
     """
-    if blocks > 1 and _parallel.acquire(blocking=False):
-        try:
-            return parallel(*arguments, blocks)
-        finally:
-            _parallel.release()
-    return serial(*arguments)
+    if size <= 1:
+
+        def alone(work: Callable[[int], object]) -> None:
+            work(0)
+
+        yield alone
+        return
+    with ThreadPoolExecutor(size) as pool:
+
+        def each(work: Callable[[int], object]) -> None:
+            list(pool.map(work, range(size)))
+
+        yield each
 
 
 def bands(shape: tuple[int, ...], reach: int = 0) -> Iterator[tuple[slice, slice]]:
@@ -103,11 +109,8 @@ def in_parts(work: Callable[[int, int], None], length: int, width: int) -> None:
     """Do some work on ranges of so many rows, or columns, of so many pixels: one a thread."""
     workers = max(1, min(threads(), length * width // _WORTH_A_THREAD))
     ends = [k * length // workers for k in range(workers + 1)]
-    if workers > 1:
-        with ThreadPoolExecutor(workers) as pool:
-            list(pool.map(work, ends[:-1], ends[1:]))
-    else:
-        work(0, length)
+    with crew(workers) as each:
+        each(lambda k: work(ends[k], ends[k + 1]))
 
 
 def ndimage_of(array: Any) -> Any:

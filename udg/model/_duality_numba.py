@@ -1,4 +1,4 @@
-"""Energy and dual bound of the rain model in one parallel pass, as `udg.model.duality` has them.
+"""Energy and dual bound of the rain model in one pass on all cores, as `udg.model.duality`'s.
 
 All arithmetic is float64, whatever the arrays' type. Boundaries as in `udg.primal_dual._numba`:
 rows and columns wrap, and a reflecting boundary ignores the differences over the seam.
@@ -9,10 +9,10 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from numba import get_num_threads, njit, prange
+from numba import njit
 
 from udg import _compiling
-from udg.backend import in_blocks, threads
+from udg.backend import in_parts, threads
 from udg.model.energy import Problem
 
 __all__ = ["blocks_for", "energy_and_bound", "sparsity_rows"]
@@ -27,7 +27,7 @@ _compiling.watch()  # the other module with kernels imports this one
 
 def blocks_for(Y: Array) -> int:
     """How many blocks of rows are worth a thread each; 1 or less is none."""
-    return int(min(threads(), get_num_threads(), Y.size // _MIN_BLOCK))
+    return int(min(threads(), Y.size // _MIN_BLOCK))
 
 
 def sparsity_rows(problem: Problem) -> Array:
@@ -49,7 +49,7 @@ def energy_and_bound(
         weights.tau, weights.lam_x, weights.lam_y,
         problem.boundary == "periodic", rows,
     )  # fmt: skip
-    in_blocks(_all_rows_parallel, _all_rows_serial, arguments, blocks_for(problem.Y))
+    in_parts(lambda *part: _rows(*arguments, *part), *problem.Y.shape)
     energy, bound = rows.sum(axis=0)
     return float(energy), float(bound)
 
@@ -129,21 +129,3 @@ def _rows(  # type: ignore[no-untyped-def]
         result[i, 1] = _bound_row(
             Y, U, L, pa, pc, q, s, i, above, tau, lam_x, lam_y, here, back, wrap
         )
-
-
-@njit(cache=True, fastmath=True, nogil=True)
-def _all_rows_serial(  # type: ignore[no-untyped-def]
-    Y, U, L, X, R, pa, pc, q, s, tau, lam_x, lam_y, periodic, result
-):
-    height = Y.shape[0]
-    _rows(Y, U, L, X, R, pa, pc, q, s, tau, lam_x, lam_y, periodic, result, 0, height)
-
-
-@njit(cache=True, fastmath=True, parallel=True, nogil=True)
-def _all_rows_parallel(  # type: ignore[no-untyped-def]
-    Y, U, L, X, R, pa, pc, q, s, tau, lam_x, lam_y, periodic, result, blocks
-):
-    height = Y.shape[0]
-    for b in prange(blocks):
-        first, stop = b * height // blocks, (b + 1) * height // blocks
-        _rows(Y, U, L, X, R, pa, pc, q, s, tau, lam_x, lam_y, periodic, result, first, stop)

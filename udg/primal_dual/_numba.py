@@ -16,13 +16,14 @@ them.
 from __future__ import annotations
 
 import contextlib
+from functools import partial
 from typing import Any
 
 import numpy as np
-from numba import njit, prange
+from numba import njit
 from numba.core.compiler import Compiler
 
-from udg.backend import in_blocks
+from udg.backend import crew, in_parts
 from udg.model._duality_numba import blocks_for, sparsity_rows
 from udg.model.energy import Problem
 from udg.primal_dual.state import State, Steps
@@ -54,19 +55,36 @@ def advance(
         # A row takes five lines of the state, three of data and two of scratch.
         fits = _CACHE // (10 * width * Y.itemsize)
         depth = max(1, min(fits, _MAX_DEPTH, height // (16 * blocks)))
+    planes = (state.R, *state.duals)
     arguments = (
         Y,
         np.ascontiguousarray(problem.upper),
         sparsity_rows(problem),
-        (state.R, *state.duals),
+        planes,
         tuple(map(Y.dtype.type, (weights.tau, weights.lam_x, weights.lam_y))),
         tuple(map(Y.dtype.type, steps)),
         problem.model == "rain",
         problem.boundary == "periodic",
-        iterations,
-        depth,
     )
-    in_blocks(_sweeps_parallel, _sweeps_serial, arguments, blocks)
+    ends = [b * height // blocks for b in range(blocks + 1)]
+    ghosts = np.empty((blocks, 5, 2 * depth, width), Y.dtype)
+    bars = np.zeros((blocks, depth, 2, width), Y.dtype)
+    with crew(blocks) as each:
+        for begun in range(0, iterations, depth):
+            count = min(depth, iterations - begun)
+            # Two rounds: rows are borrowed before a neighbour changes them.
+            each(partial(_borrowed, planes, ghosts, ends, count))
+            each(partial(_swept, arguments, ghosts, bars, ends, count))
+
+
+def _borrowed(planes: Array, ghosts: Array, ends: list[int], count: int, b: int) -> None:
+    _borrow(planes, ghosts[b], ends[b], ends[b + 1], count)
+
+
+def _swept(
+    arguments: Array, ghosts: Array, bars: Array, ends: list[int], count: int, b: int
+) -> None:
+    _block(*arguments, ends[b], ends[b + 1], count, ghosts[b], bars[b])  # type: ignore[call-arg]
 
 
 def estimate(problem: Problem, R: Array, p_along: Array, p_across: Array) -> tuple[Array, Array]:
@@ -74,7 +92,7 @@ def estimate(problem: Problem, R: Array, p_along: Array, p_across: Array) -> tup
     X, feasible = np.empty_like(R), np.empty_like(R)
     rain = problem.model == "rain"
     arguments = (problem.Y, problem.upper, R, p_along, p_across, rain, X, feasible)
-    in_blocks(_estimate_parallel, _estimate_serial, arguments, blocks_for(R))
+    in_parts(lambda *rows: _estimate_rows(*arguments, *rows), *R.shape)
     return X, feasible
 
 
@@ -191,45 +209,6 @@ def _block(  # type: ignore[no-untyped-def]
                 )  # fmt: skip
 
 
-# Serial and parallel kernels are functions of their own: numba's cache takes the same function with
-# other options for the same, and would load one for the other.
-
-
-@njit(cache=True, nogil=True)
-def _sweeps_serial(Y, U, L, planes, weights, steps, rain, periodic, iterations, depth):  # type: ignore[no-untyped-def]
-    height, width = Y.shape
-    ghosts = np.empty((5, 2 * depth, width), Y.dtype)
-    bars = np.zeros((depth, 2, width), Y.dtype)
-    done = 0
-    while done < iterations:
-        count = min(depth, iterations - done)
-        _borrow(planes, ghosts, 0, height, count)
-        _block(Y, U, L, planes, weights, steps, rain, periodic, 0, height, count, ghosts, bars)
-        done += count
-
-
-@njit(cache=True, nogil=True, parallel=True)
-def _sweeps_parallel(  # type: ignore[no-untyped-def]
-    Y, U, L, planes, weights, steps, rain, periodic, iterations, depth, blocks
-):
-    height, width = Y.shape
-    ghosts = np.empty((blocks, 5, 2 * depth, width), Y.dtype)
-    bars = np.zeros((blocks, depth, 2, width), Y.dtype)
-    done = 0
-    while done < iterations:
-        count = min(depth, iterations - done)
-        for b in prange(blocks):
-            first, stop = b * height // blocks, (b + 1) * height // blocks
-            _borrow(planes, ghosts[b], first, stop, count)
-        for b in prange(blocks):
-            first, stop = b * height // blocks, (b + 1) * height // blocks
-            _block(
-                Y, U, L, planes, weights, steps, rain, periodic, first, stop, count,
-                ghosts[b], bars[b],
-            )  # fmt: skip
-        done += count
-
-
 @njit(cache=True, fastmath=True)
 def _adjoint_row(v_above, v, w, out):  # type: ignore[no-untyped-def]
     """Row of ∇xᵀv + ∇yᵀw."""
@@ -251,16 +230,3 @@ def _estimate_rows(Y, U, R, pa, pc, rain, X, feasible, first, stop):  # type: ig
             f[j] = min(max(r[j], zero), u[j]) if rain else r[j]
         for j in range(width):
             x[j] = y[j] - f[j] - x[j]
-
-
-@njit(cache=True, fastmath=True, nogil=True)
-def _estimate_serial(Y, U, R, pa, pc, rain, X, feasible):  # type: ignore[no-untyped-def]
-    _estimate_rows(Y, U, R, pa, pc, rain, X, feasible, 0, Y.shape[0])
-
-
-@njit(cache=True, fastmath=True, parallel=True, nogil=True)
-def _estimate_parallel(Y, U, R, pa, pc, rain, X, feasible, blocks):  # type: ignore[no-untyped-def]
-    height = Y.shape[0]
-    for b in prange(blocks):
-        first, stop = b * height // blocks, (b + 1) * height // blocks
-        _estimate_rows(Y, U, R, pa, pc, rain, X, feasible, first, stop)
