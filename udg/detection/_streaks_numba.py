@@ -32,12 +32,15 @@ def classify(
     padded = -(-count // _TOGETHER) * _TOGETHER
     scaled, angle = np.zeros((padded, _COLUMNS), np.float32), np.empty(_COLUMNS, np.float32)
     weights = np.zeros((len(outer), padded), np.float32)
-    weights[:, :count] = inner
+    for h in range(len(outer)):  # an assignment of arrays takes seconds to compile
+        for f in range(count):
+            weights[h, f] = inner[h, f]
     for i in range(height):
         for left in range(0, width, _COLUMNS):
             length = min(_COLUMNS, width - left)
             out = result[i, left : left + length]
-            out[:] = bias
+            for j in range(length):
+                out[j] = bias
             for f in range(count):
                 row, z = features[f][i, left : left + length], scaled[f]
                 middle, part = centre[f], np.float32(1) / scale[f]

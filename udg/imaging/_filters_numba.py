@@ -22,6 +22,17 @@ def _compiled(function: Any) -> Any:
 
 
 @_compiled
+def _pad(row: Array, reach: int, padded: Array) -> None:
+    """Continue a row by its ends. Loops: an assignment of arrays takes seconds to compile."""
+    width = len(row)
+    for j in range(reach):
+        padded[j] = row[0]
+        padded[reach + width + j] = row[width - 1]
+    for j in range(width):
+        padded[reach + j] = row[j]
+
+
+@_compiled
 def correlate(plane: Array, weights: Array, axis: int, result: Array) -> None:
     """Symmetric weights: ``weights[k]`` is that of both neighbours k pixels away."""
     height, width = plane.shape
@@ -42,9 +53,7 @@ def correlate(plane: Array, weights: Array, axis: int, result: Array) -> None:
         return
     padded = np.empty(width + 2 * reach, plane.dtype)
     for i in range(height):
-        padded[:reach] = plane[i, 0]
-        padded[reach : reach + width] = plane[i]
-        padded[reach + width :] = plane[i, width - 1]
+        _pad(plane[i], reach, padded)
         out, own = result[i], padded[reach : reach + width]
         for j in range(width):
             out[j] = weights[0] * own[j]
@@ -100,9 +109,7 @@ def highest(plane: Array, size: int, axis: int, result: Array) -> None:
         return
     padded = np.empty(width + 2 * reach, plane.dtype)
     for i in range(height):
-        padded[:reach] = plane[i, 0]
-        padded[reach : reach + width] = plane[i]
-        padded[reach + width :] = plane[i, width - 1]
+        _pad(plane[i], reach, padded)
         out = result[i]
         for j in range(width):
             out[j] = padded[j]

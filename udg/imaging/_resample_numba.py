@@ -63,10 +63,9 @@ def columns_to_spline(plane: Array, left: int, right: int) -> None:
 def rows_to_spline(plane: Array, top: int, bottom: int) -> None:
     """The same along axis 1, for some rows."""
     width, pole = plane.shape[1], np.float32(_POLE)
-    block = np.empty((width, _TOGETHER), np.float32)  # rows as columns: a vector unit's work
+    block = np.zeros((width, _TOGETHER), np.float32)  # rows as columns: a vector unit's work
     for first in range(top, bottom, _TOGETHER):
         count = min(_TOGETHER, bottom - first)
-        block[:] = 0
         for r in range(count):
             row = plane[first + r]
             for j in range(width):

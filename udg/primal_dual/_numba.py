@@ -166,11 +166,13 @@ def _row(plane, ghosts, i, first, stop, depth):  # type: ignore[no-untyped-def]
 @njit(cache=True, nogil=True)
 def _borrow(planes, ghosts, first, stop, depth):  # type: ignore[no-untyped-def]
     """Copy `depth` rows of either neighbour."""
-    height = planes[0].shape[0]
+    height, width = planes[0].shape
     for k in range(5):
-        for j in range(depth):
-            ghosts[k, j] = planes[k][(first - depth + j) % height]
-            ghosts[k, depth + j] = planes[k][(stop + j) % height]
+        for i in range(depth):
+            above, below = planes[k][(first - depth + i) % height], planes[k][(stop + i) % height]
+            for j in range(width):  # an assignment of arrays takes seconds to compile
+                ghosts[k, i, j] = above[j]
+                ghosts[k, depth + i, j] = below[j]
 
 
 @njit(cache=True, nogil=True)
