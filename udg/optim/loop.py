@@ -14,7 +14,7 @@ from udg.backend import finish
 from udg.errors import InvalidInput
 from udg.model.certificate import energy_and_bound
 from udg.model.duality import Duals, relative_gap
-from udg.model.energy import Problem
+from udg.model.energy import Model, Problem
 from udg.optim.method import Estimate, Method
 
 __all__ = [
@@ -122,7 +122,7 @@ def minimize(
         if reason is not None:
             return Minimum(estimate, energy, gap, iteration, seconds, reason, tuple(records))
         del estimate  # before the next one needs as much memory
-        count = next_look(method, iteration, max_iter)
+        count = next_look(method, iteration, max_iter, problem.model)
         began = time.perf_counter()
         state = method.advance(problem, state, count)
         finish(problem.Y)  # a GPU may not have begun
@@ -138,10 +138,12 @@ def _copied(estimate: Estimate | None) -> Estimate | None:
     return Estimate(X, R, Duals(*duals))
 
 
-def next_look(method: Method, iteration: int, max_iter: int) -> int:
+def next_look(method: Method, iteration: int, max_iter: int, model: Model = "rain") -> int:
     """How many iterations to do before the certificate is looked at again."""
-    # The longer it takes the rarer the looks: they cost up to a tenth of the time between.
-    return min(max(method.check_every, iteration // 4), max_iter - iteration)
+    # The longer it takes the rarer the looks: they cost up to a tenth of the time between. In the
+    # signed model duals have to be repaired for it, which takes as long as hundreds of iterations.
+    least = method.check_every * (1 if model == "rain" else 4)
+    return min(max(least, iteration // 4), max_iter - iteration)
 
 
 def check_stopping(tol: float, max_iter: int) -> None:

@@ -277,6 +277,6 @@ def minimize_batch(
             running = [running[place] for place in left]
             stack = Stack.of(tuple(one.problem for one in running), xp)
             fields = tuple(xp.stack([u[place] for place in left]) for u in fields)
-        count = next_look(method, iteration, max_iter)
+        count = next_look(method, iteration, max_iter, problems[0].model)
         fields = _sweep(stack, [one.steps for one in running], fields, count, launcher, plan)
         iteration += count
