@@ -518,7 +518,6 @@ NOT_LISTED = {
     "benchmarks.__main__": "runs the others",
     "benchmarks._shared.call": "solver.calls runs it, once a picture",
     "benchmarks._shared.peak": "solver.speed runs it, once a call",
-    "benchmarks.solver.calls": "a section of solver.speed",
 }
 
 
