@@ -13,7 +13,7 @@ from multiprocessing.context import SpawnProcess
 from typing import Any, TypeVar
 
 from udg import _compiling
-from udg.backend import threads
+from udg.backend import keep_memory, threads
 
 __all__ = ["ProcessDied", "as_finished"]
 
@@ -112,6 +112,7 @@ def _serve(connection: Connection, function: Callable[[Any], object], threads: i
     signal.signal(signal.SIGTERM, lambda *_: sys.exit())  # unwinds: no half-written file is left
     for library in ("NUMBA", "OMP"):  # read when numba or torch is imported, by `function`
         os.environ[f"{library}_NUM_THREADS"] = str(threads)
+    keep_memory()
     with suppress(EOFError, OSError), _compiling.told(lambda: connection.send(None)):
         while True:
             connection.send(function(connection.recv()))
