@@ -54,6 +54,7 @@ def result_for(image, **settings):
         seconds=0.25,
         iteration_seconds=0.125,
         screen_fraction=0.5,
+        working_scale=0.5,
         stages=(),
     )
 
@@ -401,6 +402,7 @@ def test_json_is_clean_and_complete():
         "reason": "max_iter",
         "iteration_seconds": 0.125,
         "screen_fraction": 0.5,
+        "working_scale": 0.5,
         "stages": [],
         "layers": [],
     }
@@ -665,7 +667,8 @@ def solve(image, **settings):
         derained=image.astype(np.float32), rain=rain, angle=0.0, confidence=None,
         rain_level=1.0, layers=(),
         weights=udg.RAIN_WEIGHTS, model="rain", objective=0.0, gap=0.0, iterations=1,
-        reason="gap", seconds=0.0, iteration_seconds=0.0, screen_fraction=0.0, stages=(),
+        reason="gap", seconds=0.0, iteration_seconds=0.0, screen_fraction=0.0,
+        working_scale=1.0, stages=(),
     )
 
 udg.solve = solve

@@ -46,6 +46,7 @@ def pairs(tmp_path, monkeypatch):
             seconds=0.1,
             iteration_seconds=0.05,
             screen_fraction=0.0,
+            working_scale=1.0,
             stages=(),
         )
 

@@ -240,6 +240,7 @@ def facts_of(result: Any) -> dict[str, Any]:
         "confidence": _number(result.confidence),
         "weights": _weights(result),
         "screen_fraction": float(result.screen_fraction),
+        "working_scale": float(result.working_scale),
         **_minimum(result),
         "seconds": float(result.seconds),
         "iteration_seconds": float(result.iteration_seconds),

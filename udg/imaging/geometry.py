@@ -196,7 +196,7 @@ class Frame:
         return along, self.oversampling * across / (1 - self.rate * along)
 
     def _places_in_window(self) -> Floats:
-        """`_Places` of the frame's samples."""
+        """Where the frame's samples are in the window, as `_places` tells it."""
         (down, right), away = _matrix(self.angle), self.away
         middle, (first, second) = _middle(self.size) - self.offset, _middle(self.shape) - away
         along = np.arange(self.size[0]) - middle[0]
@@ -210,7 +210,7 @@ class Frame:
         )
 
     def _places_in_frame(self) -> Floats:
-        """`_Places` of the window's pixels."""
+        """Where the window's pixels are in the frame, as `_places` tells it."""
         (down, right), middle = _matrix(self.angle), _middle(self.size) - self.offset
         first, left = _middle(self.shape) - self.away
         row = np.arange(self.shape[0]) - first
@@ -419,7 +419,7 @@ def _middle(shape: tuple[int, ...]) -> Floats:
 
 
 def _resample(source: Array, shape: tuple[int, int], places: Floats) -> Array:
-    """A source's cubic spline at `_places`.
+    """A source's cubic spline at places as `_places` tells them.
 
     A spline overshoots beside edges. Light below none or above full does not exist, and the
     solver's 0 ≤ R ≤ Y would have no solution where Y < 0: so values stay within the source's.
